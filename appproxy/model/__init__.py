@@ -1,0 +1,1 @@
+"""Pure data that every other folder shares: principals, applications, refusals, units."""
