@@ -47,4 +47,12 @@ class PageRequest(Request):
         """This host as the serialised origin (RFC 6454, section 6.2): no default port."""
         usual = {"https": 443, "http": 80}.get(self.scheme)
         suffix = "" if self.port == usual else f":{self.port}"
-        return f"{self.scheme}://{self.host_name.decode('ascii', 'replace')}{suffix}"
+        host = self.host_name.decode("ascii", "replace")
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{self.scheme}://{host}{suffix}"
+
+
+def transaction_of(request: Request) -> str:
+    """The transaction id of a request, empty if it is not one of the edge's."""
+    return request.transaction_id if isinstance(request, PageRequest) else ""
