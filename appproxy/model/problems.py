@@ -109,15 +109,18 @@ class TomlDocument:
         return Problem(self.name, self.line_of(parts), format_key_path(parts), message)
 
 
-def validate(model: type[M], data: object, document: TomlDocument, at: KeyPath = ()) -> M | list[Problem]:
+def validate(
+    model: type[M], data: object, document: TomlDocument, at: KeyPath = (), context: object = None
+) -> M | list[Problem]:
     """
     Build a model from a document, or from a part of one.
 
     @param data: the document's data, or what stands below C{at} in it.
+    @param context: what the model's validators are told.
     @return: the model, or every problem, in the order of the file.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context=context)
     except ValidationError as error:
         # The input is left out: it may be a secret in the wrong place.
         details = error.errors(include_url=False, include_input=False)
