@@ -25,7 +25,8 @@ MAXIMUM_LOGO_BYTES: Final = 512 * 1024
 """A logo is a small picture; it is kept in memory and sent to everybody."""
 
 _FOLDER: Final = Path(__file__).parent / "assets"
-_PACKAGED: Final = ("style.css", "mark.svg", "arches.svg")
+_STYLE: Final = "style.css"
+_PICTURES: Final = ("mark.svg", "arches.svg")
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png"}
 _SIGNATURES: Final = {
     b"\x89PNG\r\n\x1a\n": (".png", "image/png"),
@@ -76,12 +77,17 @@ def read_logo(path: Path) -> Asset:
 
 def packaged_assets() -> dict[str, Asset]:
     """The stylesheet and pictures that come with the package, by plain name."""
-    return {
-        name: _asset(
-            Path(name).stem, Path(name).suffix, _TYPES[Path(name).suffix], (_FOLDER / name).read_bytes()
-        )
-        for name in _PACKAGED
-    }
+    assets = {name: _packaged(name, (_FOLDER / name).read_bytes()) for name in _PICTURES}
+    style = (_FOLDER / _STYLE).read_text()
+    for name, asset in assets.items():
+        style = style.replace(f"url({name})", f"url({asset.name})")
+    assets[_STYLE] = _packaged(_STYLE, style.encode())
+    return assets
+
+
+def _packaged(name: str, content: bytes) -> Asset:
+    path = Path(name)
+    return _asset(path.stem, path.suffix, _TYPES[path.suffix], content)
 
 
 class AssetsResource(Resource):

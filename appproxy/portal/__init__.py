@@ -1,0 +1,1 @@
+"""The user's start page: a tile for each application that may be opened."""
