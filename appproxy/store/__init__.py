@@ -1,0 +1,1 @@
+"""Small documents under revisions: the store's interface, its SQLite form, sealing."""
