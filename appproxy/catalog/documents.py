@@ -6,7 +6,6 @@ each, under its own key.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
@@ -14,16 +13,20 @@ from typing import Final, Literal, Protocol
 from pydantic import ValidationError
 
 from appproxy.model.application import Application, ConnectorGroup
+from appproxy.store.keys import (
+    APPLICATIONS,
+    CONNECTOR_GROUPS,
+    BadDocument,
+    decode_document,
+    encode_document,
+)
 
 Kind = Literal["application", "connector_group"]
 Entry = Application | ConnectorGroup
 
-PREFIX: Final = "/appproxy/1/catalog/"
-DOCUMENT_VERSION: Final = 1
-
 _FOLDERS: Final[dict[Kind, str]] = {
-    "application": f"{PREFIX}applications/",
-    "connector_group": f"{PREFIX}connector-groups/",
+    "application": APPLICATIONS,
+    "connector_group": CONNECTOR_GROUPS,
 }
 _MODELS: Final[dict[Kind, type[Application] | type[ConnectorGroup]]] = {
     "application": Application,
@@ -77,8 +80,7 @@ def encode(entry: Entry) -> bytes:
     Canonical JSON with every setting, defaults too: what was published keeps its
     meaning when a later version changes a default.
     """
-    plain = {"v": DOCUMENT_VERSION, **entry.model_dump(mode="json", exclude_none=True)}
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return encode_document(entry.model_dump(mode="json", exclude_none=True))
 
 
 def decode(key: str, value: bytes) -> tuple[Kind, str, Entry]:
@@ -89,13 +91,9 @@ def decode(key: str, value: bytes) -> tuple[Kind, str, Entry]:
     """
     kind, entry_id = split_key(key)
     try:
-        plain = json.loads(value)
-    except ValueError as error:
-        raise UnreadableDocument("is not JSON") from error
-    if not isinstance(plain, dict) or plain.pop("v", None) != DOCUMENT_VERSION:
-        raise UnreadableDocument("has another version than this daemon reads")
-    try:
-        return kind, entry_id, _MODELS[kind].model_validate(plain)
+        return kind, entry_id, _MODELS[kind].model_validate(decode_document(value))
+    except BadDocument as error:
+        raise UnreadableDocument(str(error)) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -1,0 +1,210 @@
+"""
+The catalog and the registry of connectors, kept current from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from appproxy.catalog.documents import Entry, Kind, UnreadableDocument, decode
+from appproxy.catalog.follower import Changes, Follower
+from appproxy.catalog.snapshot import Catalog
+from appproxy.model.application import Application, Connector, ConnectorGroup
+from appproxy.store.istore import IStore, Item, Listing
+from appproxy.store.keys import CATALOG, CONNECTORS, BadDocument, decode_document
+
+T = TypeVar("T")
+
+_log = Logger()
+
+
+class Listeners(Generic[T]):
+    """Callbacks that are told of each new value; one that fails stops no other."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[object, Callable[[T], None]] = {}
+
+    def add(self, callback: Callable[[T], None]) -> Callable[[], None]:
+        """
+        @return: call it to hear no more.
+        """
+        key = object()
+        self._callbacks[key] = callback
+
+        def remove() -> None:
+            self._callbacks.pop(key, None)
+
+        return remove
+
+    def tell(self, value: T) -> None:
+        """Tell everybody."""
+        for callback in tuple(self._callbacks.values()):
+            try:
+                callback(value)
+            except Exception:
+                _log.failure("a listener failed", fault="ours")
+
+
+class CatalogFeed:
+    """
+    The current catalog, and everybody who wants to know of the next one.
+
+    @ivar current: the latest snapshot; an empty one before the first read.
+    """
+
+    def __init__(self, store: IStore, clock: IReactorTime) -> None:
+        """
+        @param clock: for trying again while the store is away.
+        """
+        self.current = Catalog()
+        self._entries: dict[str, tuple[Kind, str, Entry]] = {}
+        self._listeners: Listeners[Catalog] = Listeners()
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._follower = Follower(store, clock, CATALOG, self._update)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the catalog was read and is followed."""
+        return self._follower.is_current
+
+    def start(self) -> Deferred[None]:
+        """
+        @return: fires once the first catalog is there.
+        """
+        return self._follower.start()
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._follower.stop()
+
+    def changed(self, callback: Callable[[Catalog], None]) -> Callable[[], None]:
+        """
+        Tell of each new snapshot, after L{current} is that one.
+
+        @return: call it to hear no more.
+        """
+        return self._listeners.add(callback)
+
+    def reached(self, revision: int) -> Deferred[None]:
+        """
+        @return: fires once L{current} has this revision or a later one; may be cancelled.
+        """
+        if self.current.revision >= revision:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(lambda deferred: self._waiting.remove((revision, deferred)))
+        self._waiting.append((revision, waiting))
+        return waiting
+
+    def _update(self, revision: int, changes: Changes) -> None:
+        _update_entries(self._entries, changes)
+        self.current = _snapshot(revision, self._entries, self.current)
+        self._listeners.tell(self.current)
+        there = [each for each in self._waiting if each[0] <= revision]
+        self._waiting = [each for each in self._waiting if each[0] > revision]
+        for _, waiting in there:
+            waiting.callback(None)
+
+
+class ConnectorFeed:
+    """
+    Every connector, edge and relay that enrolled, by id, and everybody who wants to know.
+
+    @ivar current: by id. Who is missing here, or is revoked, is not to be trusted.
+    """
+
+    def __init__(self, store: IStore, clock: IReactorTime) -> None:
+        """
+        @param clock: for trying again while the store is away.
+        """
+        self.current: Mapping[str, Connector] = MappingProxyType({})
+        self._listeners: Listeners[Mapping[str, Connector]] = Listeners()
+        self._follower = Follower(store, clock, CONNECTORS, self._update)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the registry was read and is followed."""
+        return self._follower.is_current
+
+    def start(self) -> Deferred[None]:
+        """
+        @return: fires once the first registry is there.
+        """
+        return self._follower.start()
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._follower.stop()
+
+    def changed(self, callback: Callable[[Mapping[str, Connector]], None]) -> Callable[[], None]:
+        """
+        Tell of each new state, after L{current} is that one.
+
+        @return: call it to hear no more.
+        """
+        return self._listeners.add(callback)
+
+    def _update(self, _revision: int, changes: Changes) -> None:
+        connectors = dict(self.current)
+        for key, item in changes.items():
+            connector = None if item is None else read_connector(item)
+            if connector is None:
+                connectors.pop(key.removeprefix(CONNECTORS), None)
+            else:
+                connectors[key.removeprefix(CONNECTORS)] = connector
+        self.current = MappingProxyType(connectors)
+        self._listeners.tell(self.current)
+
+
+def read_catalog(store: IStore) -> Deferred[Catalog]:
+    """The catalog as it is in the store now, which a feed may not have seen yet."""
+
+    def read(listing: Listing) -> Catalog:
+        entries: dict[str, tuple[Kind, str, Entry]] = {}
+        _update_entries(entries, {item.key: item for item in listing.items})
+        return _snapshot(listing.revision, entries, None)
+
+    return store.list(CATALOG).addCallback(read)
+
+
+def read_connector(item: Item) -> Connector | None:
+    """A stored connector, or L{None} if it is unreadable: then nobody trusts it."""
+    try:
+        return Connector.model_validate(decode_document(item.value))
+    except (BadDocument, ValidationError) as error:
+        _unreadable(item.key, error)
+        return None
+
+
+def _update_entries(entries: dict[str, tuple[Kind, str, Entry]], changes: Changes) -> None:
+    """What cannot be read is left out, so that it is not served in a sense that nobody meant."""
+    for key, item in changes.items():
+        entries.pop(key, None)
+        if item is not None:
+            try:
+                entries[key] = decode(key, item.value)
+            except UnreadableDocument as error:
+                _unreadable(key, error)
+
+
+def _snapshot(
+    revision: int, entries: Mapping[str, tuple[Kind, str, Entry]], previous: Catalog | None
+) -> Catalog:
+    applications: dict[str, Application] = {}
+    groups: dict[str, ConnectorGroup] = {}
+    for _, entry_id, entry in entries.values():
+        if isinstance(entry, Application):
+            applications[entry_id] = entry
+        else:
+            groups[entry_id] = entry
+    return Catalog(revision, applications, groups, previous)
+
+
+def _unreadable(key: str, error: Exception) -> None:
+    _log.error("{key} cannot be read and is left out: {reason}", key=key, reason=str(error), fault="operator")
