@@ -17,6 +17,7 @@ from appproxy.config.fields import (
     HostPortText,
     ListenText,
     NetworkText,
+    NotEmpty,
     OptionalFilePath,
     PositiveDuration,
     later,
@@ -102,9 +103,7 @@ class ConnectorSettings(Model):
 
     identity: FilePath = Path("/var/lib/appproxy/connector/identity")
     connect: tuple[HostPortText, ...] = ()
-    allowed_backends: Annotated[
-        tuple[Annotated[str, AfterValidator(_allowed_backend)], ...], Field(min_length=1)
-    ]
+    allowed_backends: Annotated[tuple[Annotated[str, AfterValidator(_allowed_backend)], ...], NotEmpty]
     names_resolve_into: tuple[NetworkText, ...] = (
         "10.0.0.0/8",
         "172.16.0.0/12",

@@ -27,15 +27,16 @@ from appproxy.config.fields import (
     HostPortText,
     ListenText,
     NetworkText,
+    NotEmpty,
     OptionalFilePath,
     PositiveDuration,
     SizeText,
     UnixListenText,
+    host_name,
     later,
 )
 from appproxy.model.application import Model
 from appproxy.model.problems import Problem
-from appproxy.model.web_address import normalise_host
 
 STATE: Final = Path("/var/lib/appproxy/edge")
 SHIPPED_PLUGINS: Final = "/etc/appproxy/plugins"
@@ -61,7 +62,7 @@ class Hosts(Model):
 class EdgeListen(Model):
     """C{[listen]}."""
 
-    https: Annotated[tuple[ListenText, ...], Field(min_length=1)] = (":443",)
+    https: Annotated[tuple[ListenText, ...], NotEmpty] = (":443",)
     http: tuple[ListenText, ...] = (":80",)
     proxy_protocol_from: Annotated[tuple[NetworkText, ...], later([])] = ()
 
@@ -69,7 +70,7 @@ class EdgeListen(Model):
 class EdgeTls(Model):
     """C{[tls]}."""
 
-    certificates: Annotated[tuple[FilePath, ...], Field(min_length=1)] = (Path("/etc/appproxy/certificates"),)
+    certificates: Annotated[tuple[FilePath, ...], NotEmpty] = (Path("/etc/appproxy/certificates"),)
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     transport: Annotated[Literal["fast"], later("fast")] = "fast"
 
@@ -77,7 +78,7 @@ class EdgeTls(Model):
 class Claims(Model):
     """C{[sign_in.claims]}: which claims of the provider fill a principal; the first that is present wins."""
 
-    subject: Annotated[ClaimNames, Field(min_length=1)] = ("sub",)
+    subject: Annotated[ClaimNames, NotEmpty] = ("sub",)
     user_principal_name: ClaimNames = ("upn", "preferred_username", "email")
     display_name: ClaimNames = ("name",)
     mail: ClaimNames = ("email",)
@@ -264,7 +265,7 @@ class EdgeSettings(Model):
 def _host_name_or_placeholder(domain: object) -> str:
     """A wrong or missing domain is one problem; three wrong hosts would hide it."""
     try:
-        return normalise_host(domain) if isinstance(domain, str) else "invalid"
+        return host_name(domain) if isinstance(domain, str) else "invalid"
     except ValueError:
         return "invalid"
 

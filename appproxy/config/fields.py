@@ -129,14 +129,19 @@ HostPortText = Annotated[str, AfterValidator(_host_port)]
 """C{host:443}, C{[::1]:443}."""
 
 
-def _host_name(value: str) -> str:
+def host_name(value: str) -> str:
+    """
+    A host name in lower-case ASCII.
+
+    @raise ValueError: if it is an address, or no name at all.
+    """
     host = normalise_host(value)
     if ":" in host or host.replace(".", "").isdigit():
         raise ValueError("write a host name, not an address")
     return host
 
 
-HostName = Annotated[str, AfterValidator(_host_name)]
+HostName = Annotated[str, AfterValidator(host_name)]
 """A host name in lower-case ASCII."""
 
 
@@ -149,6 +154,16 @@ def _network(value: str) -> str:
 
 NetworkText = Annotated[str, AfterValidator(_network)]
 """C{10.0.0.0/8}, C{fc00::/7}."""
+
+
+def _at_least_one(value: object) -> object:
+    if value in ([], ()):
+        raise ValueError("write at least one")
+    return value
+
+
+NotEmpty: Final = BeforeValidator(_at_least_one)
+"""For a list: pydantic's own length check complains a second time when every element is wrong."""
 
 PositiveDuration = Annotated[
     Duration,

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, StrictInt
 
 from appproxy.config.common import LogSettings, read_settings
-from appproxy.config.fields import FilePath, ListenText, PositiveDuration
+from appproxy.config.fields import FilePath, ListenText, NotEmpty, PositiveDuration
 from appproxy.model.application import Model
 from appproxy.model.problems import Problem
 
@@ -19,7 +19,7 @@ from appproxy.model.problems import Problem
 class RelayListen(Model):
     """C{[listen]}."""
 
-    https: Annotated[tuple[ListenText, ...], Field(min_length=1)] = (":443",)
+    https: Annotated[tuple[ListenText, ...], NotEmpty] = (":443",)
 
 
 class RelayMetrics(Model):

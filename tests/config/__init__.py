@@ -1,0 +1,1 @@
+"""The configuration files: keys, defaults, and that documents and examples agree with the code."""

@@ -1,0 +1,72 @@
+"""C{connector.toml}."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from appproxy.config.common import parse_settings
+from appproxy.config.connector import ConnectorSettings
+from appproxy.config.fields import FileContext
+
+ALLOWED = 'allowed_backends = ["wiki:8080"]\n'
+
+
+def read(text: str) -> ConnectorSettings | list[str]:
+    """The settings, or the problems as text without the file's name."""
+    found = parse_settings(ConnectorSettings, text, "", FileContext(Path("/etc/x")))
+    return [str(each).lstrip(":") for each in found] if isinstance(found, list) else found
+
+
+class ConnectorTests(SynchronousTestCase):
+    """L{ConnectorSettings}."""
+
+    def test_defaults(self) -> None:
+        """The allow list is enough."""
+        settings = read(ALLOWED)
+        assert isinstance(settings, ConnectorSettings)
+        self.assertEqual(settings.allowed_backends, ("wiki:8080",))
+        self.assertEqual(settings.allowed_sso, ("none", "headers"))
+        self.assertEqual(settings.backend.connect_timeout, 10)
+
+    def test_allow_list_is_a_must(self) -> None:
+        """Nothing is allowed by leaving it out."""
+        self.assertEqual(read(""), ["allowed_backends: is missing"])
+        self.assertEqual(len(read("allowed_backends = []\n")), 1)  # type: ignore[arg-type]
+
+    def test_each_wrong_line(self) -> None:
+        """Each wrong line of the allow list is a problem with its own line number."""
+        found = read('allowed_backends = [\n  "wiki:0",\n  "ok:1",\n  "10.0.0.1/8",\n]\n')
+        assert isinstance(found, list)
+        self.assertEqual(
+            [each.split(": ")[:2] for each in found],
+            [["2", "allowed_backends[0]"], ["4", "allowed_backends[2]"]],
+        )
+
+    def test_sign_on(self) -> None:
+        """A known mode that is not built yet says so; an unknown one is a mistake."""
+        self.assertEqual(
+            read(ALLOWED + 'allowed_sso = ["kerberos", "magic"]\n'),
+            [
+                '2: allowed_sso[0]: "kerberos" is not supported yet',
+                '2: allowed_sso[1]: write "none" or "headers"',
+            ],
+        )
+
+    def test_later_sections(self) -> None:
+        """The sections of later stages are refused key by key."""
+        self.assertEqual(
+            read(ALLOWED + '[kerberos]\nprincipal = "a@B"\n[proxy]\nurl = "http://p:1"\n'),
+            [
+                '3: kerberos.principal: not supported yet; leave it out, or write ""',
+                '5: proxy.url: not supported yet; leave it out, or write ""',
+            ],
+        )
+
+    def test_networks(self) -> None:
+        """A network with host bits is a slip of the pen."""
+        self.assertEqual(
+            read(ALLOWED + 'names_resolve_into = ["10.0.0.1/8"]\n'),
+            ['2: names_resolve_into[0]: "10.0.0.1/8" is not a network such as "10.0.0.0/8"'],
+        )

@@ -1,0 +1,1 @@
+"""The pure data that every folder shares."""
