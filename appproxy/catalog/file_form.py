@@ -5,8 +5,8 @@ several files, with every problem of all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -64,24 +64,27 @@ def parse_files(
         return [Problem(files[0][0], None, "", f"is one of more than {MAXIMUM_FILES} files")]
     problems: list[Problem] = []
     entries: list[FileEntry] = []
+    read: list[ApplicationsFile] = []
     for name, text in files:
         document = TomlDocument.parse(text, name)
         if isinstance(document, list):
             problems += document
             continue
-        problems += _problems_of(document)
         entries += _entries(document)
+        found = _validated(document)
+        if isinstance(found, list):
+            problems += found
+        else:
+            read.append(found)
     problems += cross_check(entries, beside or Document(), own_hosts)
-    return _in_order(problems, [name for name, _ in files]) if problems else _document(entries)
+    return _in_order(problems, [name for name, _ in files]) if problems else _together(read)
 
 
-def _problems_of(document: TomlDocument) -> list[Problem]:
+def _validated(document: TomlDocument) -> ApplicationsFile | list[Problem]:
     found = validate(ApplicationsFile, document.data, document)
-    if not isinstance(found, list):
-        return []
-    for entry in _entries(document):
-        if entry.kind == "application":
-            found += _second_look(entry)
+    if isinstance(found, list):
+        for entry in _entries(document):
+            found += _second_look(entry) if entry.kind == "application" else []
     return found
 
 
@@ -110,13 +113,10 @@ def _entries(document: TomlDocument) -> Iterator[FileEntry]:
                 yield FileEntry(kind, entry_id, table, document, (table_name, entry_id))
 
 
-def _document(entries: Sequence[FileEntry]) -> Document:
-    def of(kind: Kind) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return ((entry.id, entry.table) for entry in entries if entry.kind == kind)
-
+def _together(files: Sequence[ApplicationsFile]) -> Document:
     return Document(
-        applications={key: Application.model_validate(table) for key, table in of("application")},
-        groups={key: ConnectorGroup.model_validate(table) for key, table in of("connector_group")},
+        applications={key: value for file in files for key, value in file.applications.items()},
+        groups={key: value for file in files for key, value in file.connector_groups.items()},
     )
 
 
