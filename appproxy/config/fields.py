@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Wit
 
 from appproxy.model.units import Duration, Size
 from appproxy.model.web_address import normalise_host
+from appproxy.transport.addresses import HostPort, ListenAddress
 
 CREDENTIAL: Final = "credential:"
 """What a path starts with that names one of systemd's credentials."""
@@ -25,9 +26,7 @@ CREDENTIAL: Final = "credential:"
 LONGEST_DURATION: Final = 400 * 86400.0
 """More than a year is a slip of the pen, and no timer overflows."""
 
-_PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}\Z")
-_HOST_PORT: Final = re.compile(rf"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>{_PORT})\Z")
 
 
 @dataclass(frozen=True)
@@ -80,27 +79,16 @@ OptionalFilePath = Annotated[
 
 
 def _listen_address(value: object, info: ValidationInfo) -> str:
-    text = value if isinstance(value, str) else ""
-    kind, _, rest = text.partition(":")
-    if kind == "unix" and rest and "\0" not in rest:
-        return f"unix:{_context(info).folder / rest}"
-    if kind == "systemd" and _FILE_NAME.match(rest):
-        return text
-    match = _HOST_PORT.match(text)
-    if match is None or not _is_bindable(match["host"]):
+    if not isinstance(value, str) or "\0" in value:
         raise ValueError('write ":443", "127.0.0.1:8443", "[::1]:8443", "unix:/path" or "systemd:NAME"')
-    return text
-
-
-def _is_bindable(host: str) -> bool:
-    try:
-        return not host or bool(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        return host == "localhost"
+    path = value.removeprefix("unix:")
+    if path and path != value:
+        value = f"unix:{_context(info).folder / path}"
+    return str(ListenAddress.parse(value))
 
 
 ListenText = Annotated[str, BeforeValidator(_listen_address)]
-"""Where to listen, as text that C{appproxy.transport.addresses} parses; a Unix path is made absolute."""
+"""Where to listen, as text that L{ListenAddress.parse} reads; a Unix path is made absolute."""
 
 
 def _unix_only(value: str) -> str:
@@ -114,19 +102,11 @@ UnixListenText = Annotated[ListenText, AfterValidator(_unix_only)]
 
 
 def _host_port(value: str) -> str:
-    match = _HOST_PORT.match(value)
-    if match is None or not match["host"]:
-        raise ValueError('write a host and a port, such as "relay1.dmz.example:443"')
-    return f"{host_in_url(normalise_host(match['host'].strip('[]')))}:{match['port']}"
-
-
-def host_in_url(host: str) -> str:
-    """The host with brackets where it is an IPv6 address."""
-    return f"[{host}]" if ":" in host else host
+    return str(HostPort.parse(value))
 
 
 HostPortText = Annotated[str, AfterValidator(_host_port)]
-"""C{host:443}, C{[::1]:443}."""
+"""C{host:443}, C{[::1]:443}, as text that L{HostPort.parse} reads."""
 
 
 def host_name(value: str) -> str:

@@ -105,22 +105,24 @@ class EdgeTests(SynchronousTestCase):
             read(DOMAIN + '[relay]\nmode = "remote"\n'),
             ['2: relay: mode "remote" needs the relays in dial'],
         )
-        self.assertEqual(read(DOMAIN + '[relay]\ndial = ["r:1"]\n'), ['2: relay: dial is for mode "remote"'])
+        self.assertEqual(
+            read(DOMAIN + '[relay]\ndial = ["r:443"]\n'), ['2: relay: dial is for mode "remote"']
+        )
 
     def test_listeners(self) -> None:
         """Every form of a listener, and what is none."""
-        forms = [":443", "127.0.0.1:8443", "[::1]:8443", "localhost:1", "unix:/run/x", "systemd:https"]
+        forms = [":443", "127.0.0.1:8443", "[::1]:8443", "127.0.0.1:0", "unix:/run/x", "systemd:https"]
         settings = self.settings(DOMAIN + f"[listen]\nhttps = {forms!r}\nhttp = []\n")
         self.assertEqual(list(settings.listen.https), forms)
         wrong = [
             "443",
-            ":0",
+            "",
             ":65536",
             "example.com:443",
             "[::1]",
             "unix:",
             "systemd:",
-            "systemd:a/b",
+            "systemd:a:b",
             "tcp:443",
         ]
         self.assertEqual(len(read(DOMAIN + f"[listen]\nhttps = {wrong!r}\n")), len(wrong))  # type: ignore[arg-type]
