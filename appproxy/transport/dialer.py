@@ -1,0 +1,198 @@
+"""
+Dial TLS servers; hand the connection over only when the server is who it should be.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+from cryptography.x509 import Certificate
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appproxy.transport.addresses import HostPort, is_address
+from appproxy.transport.contexts import ClientContext
+from appproxy.transport.listener import prepare_transport
+from appproxy.transport.peer import identity_of, peer_certificate
+from appproxy.transport.stock_tls import Handshaking, StockTls, TlsLayer
+
+CONNECT_SECONDS: Final = 10.0
+"""For name, connection and handshake together, unless set."""
+
+_ALERT: Final = re.compile(r"alert (.+)")
+
+
+class TlsRefused(Exception):
+    """
+    The TLS handshake failed, or the server is not who it should be.
+
+    @ivar reason: in one word, e.g. C{unknown_authority}, C{certificate_expired}, C{other_host}.
+    """
+
+    def __init__(self, reason: str, host: str) -> None:
+        super().__init__(f"TLS to {host} failed: {reason}")
+        self.reason = reason
+
+
+def tcp_endpoint(reactor: Any, address: HostPort, timeout: float = CONNECT_SECONDS) -> IStreamClientEndpoint:
+    """Plain TCP to a name or an address; several addresses are tried in turn (RFC 8305)."""
+    host = address.connect_host
+    return HostnameEndpoint(reactor, host, address.port, timeout)
+
+
+@implementer(IStreamClientEndpoint)
+class TlsClientEndpoint:
+    """
+    TLS over TCP, or over another endpoint.
+
+    C{connect} fires after the handshake, with the protocol that the factory built; it fails with
+    L{TlsRefused}, or with what the connection failed with.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        address: HostPort,
+        context: ClientContext,
+        *,
+        timeout: float = CONNECT_SECONDS,
+        tls: TlsLayer | None = None,
+        through: IStreamClientEndpoint | None = None,
+    ) -> None:
+        """
+        @param reactor: names, TCP and time.
+        @param address: where to; the certificate is checked against C{context.host}, not against this.
+        @param timeout: seconds for everything up to the end of the handshake.
+        @param through: gives the byte stream instead of TCP to C{address} (an outbound proxy).
+        """
+        self._reactor = reactor
+        self._context = context
+        self._timeout = timeout
+        self._tls = tls or StockTls(reactor)
+        self._below = through or tcp_endpoint(reactor, address, timeout)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{IStreamClientEndpoint.connect}."""
+        attempt = _Attempt(self._context, self._tls, protocolFactory)
+        attempt.connected.addTimeout(self._timeout, self._reactor)
+        attempt.begin(self._below)
+        return attempt.connected
+
+
+class _Attempt(Factory):
+    """One connection on its way; C{connected} fires once, with its protocol or why there is none."""
+
+    noisy = False
+
+    def __init__(self, context: ClientContext, tls: TlsLayer, above: IProtocolFactory) -> None:
+        self._context = context
+        self._tls = tls
+        self._above = above
+        self._handshaking: Handshaking | None = None
+        self._dialling: Deferred[IProtocol] | None = None
+        self._over = False
+        self.connected: Deferred[IProtocol] = Deferred(lambda _: self._give_up())
+
+    def begin(self, below: IStreamClientEndpoint) -> None:
+        self._dialling = below.connect(self)
+        self._dialling.addCallbacks(lambda _: None, self._fail)
+
+    def doStart(self) -> None:
+        self._above.doStart()
+
+    def doStop(self) -> None:
+        self._above.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self._handshaking = Handshaking(lambda tls: self._completed(tls, addr), self._lost, self._succeed)
+        return self._tls.client(self._context, self._handshaking)
+
+    def _completed(self, tls: Any, peer: IAddress) -> IProtocol | None:
+        if self._over:
+            return None
+        problem = unfit_server(self._context, tls)
+        if problem:
+            self._fail(Failure(TlsRefused(problem, self._context.host)))
+            return None
+        prepare_transport(tls)
+        protocol = self._above.buildProtocol(peer)
+        if protocol is None:
+            self._fail(Failure(ConnectionAborted()))
+        return protocol
+
+    def _succeed(self, protocol: IProtocol) -> None:
+        if not self._over:
+            self._over = True
+            self.connected.callback(protocol)
+
+    def _lost(self, reason: Failure, problem: str) -> None:
+        self._fail(Failure(TlsRefused(problem or loss_reason(reason), self._context.host)))
+
+    def _fail(self, reason: Failure) -> None:
+        if not self._over:
+            self._over = True
+            self.connected.errback(reason)
+
+    def _give_up(self) -> None:
+        self._over = True
+        if self._handshaking is not None and self._handshaking.transport is not None:
+            cast(Any, self._handshaking.transport).abortConnection()
+        elif self._dialling is not None:
+            self._dialling.cancel()
+
+
+def unfit_server(context: ClientContext, tls: Any) -> str:
+    """
+    What is wrong with a server whose handshake succeeded.
+
+    @return: empty if nothing is.
+    """
+    negotiated = tls.negotiatedProtocol
+    if negotiated not in context.alpn and (negotiated is not None or context.server_roles):
+        return "other_protocol"
+    if not context.verify:
+        return ""
+    certificate = peer_certificate(tls)
+    if certificate is None:
+        return "no_certificate"
+    if not has_host(certificate, context.host):
+        return "other_host"
+    if not context.server_roles:
+        return ""
+    identity = identity_of(certificate)
+    if identity is None:
+        return "certificate_without_role"
+    return "" if identity.role in context.server_roles else "role_not_allowed"
+
+
+def has_host(certificate: Certificate, host: str) -> bool:
+    """Whether a certificate is for this name or address (RFC 9525)."""
+    try:
+        if is_address(host):
+            verify_certificate_ip_address(certificate, host)
+        else:
+            verify_certificate_hostname(certificate, host)
+    except (VerificationError, CertificateError):
+        return False
+    return True
+
+
+def loss_reason(reason: Failure) -> str:
+    """
+    In one word why a TLS connection ended; a peer's alert comes as C{alert_...}.
+    """
+    error = reason.value
+    if isinstance(error, SSL.Error) and error.args and error.args[0] and isinstance(error.args[0], list):
+        text = str(error.args[0][-1][-1]).lower()
+        alert = _ALERT.search(text)
+        return "alert_" + alert[1].replace(" ", "_") if alert else text.replace(" ", "_")
+    return "closed" if reason.check(ConnectionDone) else "broken_off"

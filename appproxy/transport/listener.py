@@ -1,0 +1,388 @@
+"""
+Accept connections; for TLS, look at the first message, then choose.
+
+One port serves browsers and tunnels: only who asks for a tunnel is asked for
+a client certificate, and the context that asks is chosen before TLS begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IProtocol,
+    IReactorTime,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides
+
+from appproxy.transport import client_hello
+from appproxy.transport.addresses import BACKLOG, ListenAddress
+from appproxy.transport.client_hello import NEED_MORE, NOT_TLS, ClientHello
+from appproxy.transport.contexts import ServerContext
+from appproxy.transport.peer import peer_identity
+from appproxy.transport.stock_tls import Handshaking, StockTls, TlsLayer
+
+HANDSHAKE_SECONDS: Final = 10.0
+"""From the accepted connection to the end of the handshake; a slow mobile line needs three."""
+
+FAREWELL_SECONDS: Final = 2.0
+"""How long a refused client may take to read why."""
+
+MAXIMUM_CONNECTIONS: Final = 20000
+"""C{limits.connections}, unless set: some 50 KiB each is 1 GB."""
+
+_HTTP_REQUEST: Final = re.compile(rb"[A-Z_-]{1,24}(?: |\Z)")
+_HTTP_ANSWER_TEXT: Final = b"This port speaks HTTPS: write https:// in front of the address.\n"
+_HTTP_ANSWER: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_HTTP_ANSWER_TEXT), _HTTP_ANSWER_TEXT)
+)
+
+_log: Final = Logger()
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A fatal TLS alert to answer with (RFC 8446, section 6)."""
+
+    description: int
+
+    @property
+    def record(self) -> bytes:
+        """The alert as it goes over the wire before any keys exist."""
+        return bytes((21, 3, 3, 0, 2, 2, self.description))
+
+
+HANDSHAKE_FAILURE: Final = Alert(40)
+DECODE_ERROR: Final = Alert(50)
+UNRECOGNIZED_NAME: Final = Alert(112)
+NO_APPLICATION_PROTOCOL: Final = Alert(120)
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    How to go on with a client.
+
+    @ivar build: makes the protocol once the handshake is over and the peer is checked.
+    """
+
+    context: ServerContext
+    build: Callable[[ClientHello], IProtocol]
+
+
+Choose = Callable[[ClientHello, IAddress], Route | Alert | None]
+"""Judges a ClientHello: a route, an alert to refuse with, or L{None} to hang up without a word."""
+
+
+class ConnectionLimit:
+    """
+    How many connections there may be, over all listeners that share it.
+
+    @ivar refused: how many were turned away so far.
+    """
+
+    def __init__(self, maximum: int = MAXIMUM_CONNECTIONS, per_address: int = 0) -> None:
+        """
+        @param per_address: connections from one address; 0 = no limit of its own.
+        """
+        self._maximum = maximum
+        self._per_address = per_address
+        self._hosts: Counter[str] = Counter()
+        self.active = 0
+        self.refused = 0
+
+    def admit(self, peer: IAddress) -> bool:
+        """Count one more, or refuse it."""
+        host = str(getattr(peer, "host", ""))
+        full = self.active >= self._maximum
+        if full or (self._per_address and host and self._hosts[host] >= self._per_address):
+            self.refused += 1
+            return False
+        self.active += 1
+        if self._per_address:
+            self._hosts[host] += 1
+        return True
+
+    def leave(self, peer: IAddress) -> None:
+        """Forget one that L{admit} let in."""
+        self.active -= 1
+        if not self._per_address:
+            return
+        host = str(getattr(peer, "host", ""))
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
+
+
+class PeekingFactory(Factory):
+    """Builds a L{PeekingProtocol} for every connection that the limit admits."""
+
+    noisy = False
+
+    def __init__(self, choose: Choose, clock: IReactorTime, tls: TlsLayer, limit: ConnectionLimit) -> None:
+        self.choose = choose
+        self.clock = clock
+        self.tls = tls
+        self.limit = limit
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """A protocol, or L{None}, upon which the connection is closed."""
+        assert addr is not None, "an accepted connection has a peer"
+        return PeekingProtocol(self, addr) if self.limit.admit(addr) else None
+
+
+class PeekingProtocol(Protocol):
+    """
+    Reads the ClientHello, asks where to, and puts TLS between transport and application.
+
+    It stays the transport's protocol, but the bytes then go straight to the TLS layer, and the TLS layer
+    writes straight to the transport: producers and their pauses meet nothing of this class.
+    """
+
+    transport: Any
+    _below: IProtocol | None = None
+    _refused = False
+
+    def __init__(self, listener: PeekingFactory, peer: IAddress) -> None:
+        self._listener = listener
+        self._peer = peer
+        self._received = b""
+        self._hello = ClientHello()
+        self._deadline = listener.clock.callLater(HANDSHAKE_SECONDS, self._too_late)
+
+    def connectionMade(self) -> None:
+        """Small answers must not wait for acknowledgements; dead peers must be noticed."""
+        prepare_transport(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Collect until the ClientHello is whole."""
+        if self._refused:
+            return
+        self._received += data
+        hello = client_hello.read(self._received)
+        if hello is NEED_MORE:
+            return
+        if hello is NOT_TLS:
+            self._answer_stranger()
+            return
+        assert isinstance(hello, ClientHello)
+        self._hello = hello
+        self._go_on(self._listener.choose(hello, self._peer))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the layers above, if there are any."""
+        self._stop_waiting()
+        self._listener.limit.leave(self._peer)
+        if self._below is not None:
+            self._below.connectionLost(reason)
+
+    def _go_on(self, choice: Route | Alert | None) -> None:
+        if choice is None:
+            self.transport.abortConnection()
+        elif isinstance(choice, Alert):
+            self._farewell(choice.record)
+        elif self._hello.alpn and not set(self._hello.alpn).intersection(choice.context.alpn):
+            self._farewell(NO_APPLICATION_PROTOCOL.record)
+        else:
+            self._secure(choice)
+
+    def _secure(self, route: Route) -> None:
+        above = Handshaking(
+            lambda tls: self._secured(route, tls), lambda reason, problem: self._not_secured(route, problem)
+        )
+        received, self._received = self._received, b""
+        self._below = below = self._listener.tls.server(route.context, above)
+        self.dataReceived = below.dataReceived  # type: ignore[method-assign]
+        below.makeConnection(self.transport)
+        below.dataReceived(received)
+
+    def _secured(self, route: Route, tls: Any) -> IProtocol | None:
+        self._stop_waiting()
+        problem = unfit_client(route.context, self._hello, tls)
+        if problem:
+            self._not_secured(route, problem)
+            return None
+        return route.build(self._hello)
+
+    def _not_secured(self, route: Route, problem: str) -> None:
+        # Browsers and scanners break off all day; a tunnel that cannot come up is news.
+        note = _log.info if route.context.client_roles else _log.debug
+        note(
+            "{event}: {peer} gave up or was refused: {reason}",
+            event="handshake_failed",
+            peer=str(getattr(self._peer, "host", self._peer)),
+            reason=problem or "broken_off",
+        )
+
+    def _answer_stranger(self) -> None:
+        received = self._received
+        if received[:1] == b"\x16":
+            self._farewell(DECODE_ERROR.record)
+        elif _HTTP_REQUEST.match(received):
+            self._farewell(_HTTP_ANSWER)
+        else:
+            self.transport.abortConnection()
+
+    def _farewell(self, last_words: bytes) -> None:
+        """Write, then close our side only: a reset would destroy words that were not read yet."""
+        self._refused = True
+        self._received = b""
+        self._stop_waiting()
+        self._deadline = self._listener.clock.callLater(FAREWELL_SECONDS, self._too_late)
+        self.transport.write(last_words)
+        half_close = getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)
+        half_close()
+
+    def _too_late(self) -> None:
+        self.transport.abortConnection()
+
+    def _stop_waiting(self) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+
+
+class _Counted(Protocol):
+    """A plain connection that leaves the limit when it ends."""
+
+    transport: Any
+
+    def __init__(self, above: IProtocol, peer: IAddress, limit: ConnectionLimit) -> None:
+        self._above = above
+        self._peer = peer
+        self._limit = limit
+        if IHalfCloseableProtocol.providedBy(above):
+            directlyProvides(self, IHalfCloseableProtocol)
+
+    def connectionMade(self) -> None:
+        prepare_transport(self.transport)
+        self._above.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._above.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        IHalfCloseableProtocol(self._above).readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        IHalfCloseableProtocol(self._above).writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._limit.leave(self._peer)
+        self._above.connectionLost(reason)
+
+
+class PlainFactory(Factory):
+    """Builds protocols for connections without TLS, within the limit."""
+
+    noisy = False
+
+    def __init__(self, build: Callable[[IAddress], IProtocol | None], limit: ConnectionLimit) -> None:
+        self._build = build
+        self._limit = limit
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """A protocol, or L{None}, upon which the connection is closed."""
+        assert addr is not None, "an accepted connection has a peer"
+        if not self._limit.admit(addr):
+            return None
+        above = self._build(addr)
+        if above is None:
+            self._limit.leave(addr)
+            return None
+        return _Counted(above, addr, self._limit)
+
+
+def listen(
+    reactor: Any,
+    address: ListenAddress,
+    choose: Choose,
+    clock: IReactorTime,
+    *,
+    tls: TlsLayer | None = None,
+    limit: ConnectionLimit | None = None,
+    share: bool = False,
+) -> Deferred[list[IListeningPort]]:
+    """
+    Accept TLS connections.
+
+    @param tls: the layer to use; Twisted's own by default.
+    @param limit: shared with other listeners where it should count for all.
+    @param share: let other processes bind the same port.
+    @return: fires with the ports; fails with L{CannotListenError}.
+    """
+    factory = PeekingFactory(choose, clock, tls or StockTls(clock), limit or ConnectionLimit())
+    return execute(_open, reactor, address, factory, 0o600, share)
+
+
+def listen_plain(
+    reactor: Any,
+    address: ListenAddress,
+    build: Callable[[IAddress], IProtocol | None],
+    *,
+    limit: ConnectionLimit | None = None,
+    mode: int = 0o660,
+    share: bool = False,
+) -> Deferred[list[IListeningPort]]:
+    """
+    Accept connections without TLS.
+
+    @param build: makes a protocol for a peer; L{None} hangs up. A C{Factory.buildProtocol} fits.
+    @param mode: permissions of a Unix socket.
+    @return: fires with the ports; fails with L{CannotListenError}.
+    """
+    return execute(_open, reactor, address, PlainFactory(build, limit or ConnectionLimit()), mode, share)
+
+
+def _open(
+    reactor: Any, address: ListenAddress, factory: Factory, mode: int, share: bool
+) -> list[IListeningPort]:
+    try:
+        if address.kind == "unix":
+            address.remove_stale_socket()
+            return [reactor.listenUNIX(address.host, factory, BACKLOG, mode)]
+        sockets = address.listen_sockets(share=share)
+    except OSError as error:
+        raise CannotListenError(address.host, address.port, error) from error
+    ports = []
+    for bound in sockets:
+        with bound:
+            ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+    return ports
+
+
+def unfit_client(context: ServerContext, hello: ClientHello, tls: Any) -> str:
+    """
+    What is wrong with a client whose handshake succeeded, checked once more after it.
+
+    @return: empty if nothing is.
+    """
+    negotiated = tls.negotiatedProtocol
+    if negotiated not in context.alpn and (hello.alpn or context.client_roles):
+        return "other_protocol"
+    if not context.client_roles:
+        return ""
+    identity = peer_identity(tls)
+    if identity is None:
+        return "certificate_without_role"
+    return "" if identity.role in context.client_roles else "role_not_allowed"
+
+
+def prepare_transport(transport: Any) -> None:
+    """No delay for small writes, and probes for peers that vanished; only TCP has both."""
+    for name in ("setTcpNoDelay", "setTcpKeepAlive"):
+        switch = getattr(transport, name, None)
+        if switch is not None:
+            switch(True)

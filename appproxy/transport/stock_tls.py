@@ -1,0 +1,181 @@
+"""
+The TLS layer under every protocol of ours: here Twisted's own.
+
+Listener and dialer know L{TlsLayer} only, so that a faster one can stand in
+its place by a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IReactorTime,
+)
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appproxy.transport.addresses import is_address
+from appproxy.transport.contexts import ClientContext, ServerContext
+
+MAXIMUM_WRITE: Final = 64 * 1024
+"""The largest sensible write: beyond it, Twisted's TLS gets several times slower."""
+
+_VERIFY_PROBLEMS: Final = {
+    9: "certificate_not_yet_valid",
+    10: "certificate_expired",
+    18: "self_signed_certificate",
+    19: "unknown_authority",
+    20: "unknown_authority",
+    21: "unknown_authority",
+    22: "chain_too_long",
+    24: "invalid_authority",
+    26: "certificate_of_another_purpose",
+    66: "key_too_small",
+    67: "authority_key_too_small",
+    68: "digest_too_weak",
+}
+"""What OpenSSL's verify codes (C{x509_vfy.h}) are called in logs."""
+
+
+@implementer(IHandshakeListener)
+class Handshaking(TwistedProtocol):
+    """
+    Stands on a TLS layer until its handshake is over; then the application's protocol
+    is built and connected, which therefore never sees an unchecked peer.
+
+    @ivar problem: why the peer's certificate was refused, if it was.
+    """
+
+    problem = ""
+    _above: IProtocol | None = None
+
+    def __init__(
+        self,
+        completed: Callable[[Any], IProtocol | None],
+        failed: Callable[[Failure, str], None],
+        connected: Callable[[IProtocol], None] | None = None,
+    ) -> None:
+        """
+        @param completed: takes the TLS transport when the handshake is over; L{None} as its answer aborts.
+        @param failed: told if the connection ends before; with the C{problem}.
+        @param connected: told when the protocol that C{completed} gave has its transport.
+        """
+        self._completed = completed
+        self._failed = failed
+        self._connected = connected
+
+    def handshakeCompleted(self) -> None:
+        """Let the application's protocol take over, or hang up."""
+        transport: Any = self.transport
+        above = self._completed(transport)
+        if above is None:
+            transport.abortConnection()
+            return
+        self._above = above
+        above.makeConnection(transport)
+        if self._connected is not None:
+            self._connected(above)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand decrypted bytes up."""
+        if self._above is not None:
+            self._above.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell whoever is interested by now."""
+        if self._above is not None:
+            self._above.connectionLost(reason)
+        else:
+            self._failed(reason, self.problem)
+
+    def note_verification(
+        self, _connection: object, _certificate: object, error: int, _depth: int, good: int
+    ) -> bool:
+        """OpenSSL's verify callback: its judgement stands, its reason is kept."""
+        if not good and not self.problem:
+            self.problem = _VERIFY_PROBLEMS.get(error, f"certificate_refused_{error}")
+        return bool(good)
+
+
+class TlsLayer(Protocol):
+    """
+    Puts TLS between a byte transport and a L{Handshaking}.
+
+    The transport that C{Handshaking} gets has, beside ITransport and producer methods, C{negotiatedProtocol},
+    C{getPeerCertificate} and C{getHandle}; its C{write} takes at most L{MAXIMUM_WRITE} bytes at a time.
+    """
+
+    def server(self, context: ServerContext, above: Handshaking) -> IProtocol:
+        """The protocol to connect to an accepted transport."""
+
+    def client(self, context: ClientContext, above: Handshaking) -> IProtocol:
+        """The protocol to connect to a dialled transport."""
+
+
+class StockTls:
+    """Twisted's L{TLSMemoryBIOProtocol} over pyOpenSSL."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def server(self, context: ServerContext, above: Handshaking) -> IProtocol:
+        """See L{TlsLayer.server}."""
+        return self._layer(_ServerSide(context), False, above)
+
+    def client(self, context: ClientContext, above: Handshaking) -> IProtocol:
+        """See L{TlsLayer.client}."""
+        return self._layer(_ClientSide(context), True, above)
+
+    def _layer(self, creator: Any, is_client: bool, above: Handshaking) -> IProtocol:
+        factory = TLSMemoryBIOFactory(creator, is_client, Factory(), self._clock)
+        # Not the factory's own choice of protocol, which delays every write by a turn: ours gather theirs.
+        return TLSMemoryBIOProtocol(factory, above)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _ServerSide:
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection = SSL.Connection(self._context.openssl, None)
+        if self._context.client_roles:
+            mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+            connection.set_verify(mode, tlsProtocol.wrappedProtocol.note_verification)
+        return connection
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _ClientSide:
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection = SSL.Connection(self._context.openssl, None)
+        if self._context.verify:
+            connection.set_verify(SSL.VERIFY_PEER, tlsProtocol.wrappedProtocol.note_verification)
+        if not is_address(self._context.host):
+            # An address is no server name (RFC 6066, section 3).
+            connection.set_tlsext_host_name(self._context.host.encode("ascii"))
+        return connection
+
+
+def tls_layer(name: str, clock: IReactorTime) -> TlsLayer:
+    """
+    The layer that the setting C{tls.transport} names.
+
+    @raise ValueError: if there is none of this name.
+    """
+    if name != "stock":
+        raise ValueError(f'TLS transport {name!r} is not supported yet; there is "stock"')
+    return StockTls(clock)
