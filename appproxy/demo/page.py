@@ -1,0 +1,84 @@
+"""
+How the demo's own pages are made: the product's look, another set of templates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from appproxy.pages.assets import Asset, AssetsResource, packaged_assets
+from appproxy.pages.pages import SIGN_OUT_PATH
+
+ASSETS_PATH: Final = b"assets"
+
+_HERE: Final = Path(__file__).parent
+_PRODUCT_TEMPLATES: Final = _HERE.parent / "pages" / "templates"
+_OWN_ASSETS: Final = {"demo.css": "text/css; charset=utf-8", "chat.js": "text/javascript; charset=utf-8"}
+
+_POLICY: Final = (
+    b"default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
+    b"form-action 'self' https:; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class DemoPages:
+    """
+    Renders the templates of the demo and serves what they link to.
+
+    @param portal_url: where the way back leads.
+    """
+
+    def __init__(self, portal_url: str) -> None:
+        self.assets = packaged_assets() | {name: _own(name) for name in _OWN_ASSETS}
+        self._environment = Environment(
+            loader=FileSystemLoader([_HERE / "templates", _PRODUCT_TEMPLATES]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(
+            portal_url=portal_url,
+            sign_out_path=SIGN_OUT_PATH,
+            style_url=self._url("style.css"),
+            demo_style_url=self._url("demo.css"),
+            chat_script_url=self._url("chat.js"),
+            mark_url=self._url("mark.svg"),
+            logo_url="",
+        )
+
+    def respond(self, request: Request, template: str, *, status: int = 200, **values: object) -> bytes:
+        """A page, with its headers set; for a C{render_} method to return."""
+        request.setResponseCode(status)
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        request.setHeader(b"Content-Security-Policy", _POLICY)
+        request.setHeader(b"X-Content-Type-Options", b"nosniff")
+        request.setHeader(b"Referrer-Policy", b"same-origin")
+        request.setHeader(b"Cache-Control", b"no-store")
+        return self._environment.get_template(template).render(**values).encode()
+
+    def mount(self, root: Resource) -> Resource:
+        """Add the assets to an application's root, and return that."""
+        root.putChild(ASSETS_PATH, AssetsResource(self.assets))
+        return root
+
+    def _url(self, name: str) -> str:
+        return f"/{ASSETS_PATH.decode()}/{self.assets[name].name}"
+
+
+def site_of(root: Resource) -> Site:
+    """A site that logs nothing of its own: the edge's access log has every request."""
+    return Site(root, logPath=None)
+
+
+def _own(name: str) -> Asset:
+    content = (_HERE / "assets" / name).read_bytes()
+    path = Path(name)
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(f"{path.stem}.{digest}{path.suffix}", _OWN_ASSETS[name], content)
