@@ -1,0 +1,1 @@
+"""The tunnel: many streams over one connection. The wire is specified in C{docs/tunnel.md}."""

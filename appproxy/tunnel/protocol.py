@@ -1,0 +1,330 @@
+"""
+A tunnel session on a Twisted transport.
+
+Time, sockets and producers are here; what the bytes mean is in
+L{appproxy.tunnel.session}.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appproxy.tunnel.errors import TunnelError
+from appproxy.tunnel.session import TunnelSession
+
+_log = Logger()
+
+ALPN: Final = b"appproxy-tunnel/1"
+
+TURN_BYTES: Final = 256 << 10
+"""What one turn of the reactor writes at most: more would hold up the small frames of the next turn."""
+
+WRITE_BYTES: Final = 66 << 10
+"""
+One write: a full DATA frame with its header. Twisted's TLS slices what it is given
+again and again, so that larger writes cost more than several of these.
+"""
+
+PING_SECONDS: Final = 20.0
+"""Below the half minute after which home routers forget an idle connection."""
+
+DEAD_SECONDS: Final = 45.0
+"""Two pings lost, and some patience."""
+
+HELLO_SECONDS: Final = 10.0
+"""A peer that passed the TLS handshake sends its HELLO at once."""
+
+CHECK_SECONDS: Final = 5.0
+"""How often a tunnel looks at its clock: a flag for each read is cheaper than a time."""
+
+CLOSE_SECONDS: Final = 5.0
+"""How long a closing tunnel waits for its last frames to leave before it aborts."""
+
+UNSENT_BYTES: Final = 128 << 10
+"""TCP_NOTSENT_LOWAT: without it the kernel takes megabytes of bulk ahead of a small frame."""
+
+_ECHO: Final = Struct(">d")
+
+
+def limit_unsent(transport: Any) -> bool:
+    """
+    Let the kernel take no more than L{UNSENT_BYTES} ahead of the network.
+
+    @return: whether there is a TCP socket under this transport that took it.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    while transport is not None:
+        handle = getattr(transport, "socket", None)
+        if isinstance(handle, socket.socket):
+            if option is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+            return True
+        transport = getattr(transport, "transport", None)
+    return False
+
+
+@implementer(IPushProducer)
+class TunnelProtocol(Protocol):
+    """
+    The thin adapter between a session and a transport.
+
+    @ivar session: made when the connection is.
+    @ivar lost: fires with the reason, once, when the connection is gone.
+    @ivar round_trip: seconds that the last ping took; L{None} before the first.
+    @ivar bytes_received: of the tunnel's plain bytes, for metrics.
+    @ivar bytes_sent: likewise.
+    @ivar paused_total: seconds for which the transport took nothing.
+    """
+
+    session: TunnelSession
+
+    def __init__(
+        self,
+        session_factory: Callable[[Callable[[], None]], TunnelSession],
+        clock: IReactorTime,
+        schedule: Callable[[Callable[[], None]], None],
+        *,
+        ping_seconds: float = PING_SECONDS,
+        dead_seconds: float = DEAD_SECONDS,
+        hello_seconds: float = HELLO_SECONDS,
+    ) -> None:
+        """
+        @param session_factory: makes the session from its C{wake}.
+        @param schedule: calls back once at the end of the reactor's turn.
+        """
+        self._session_factory = session_factory
+        self._clock = clock
+        self._schedule = schedule
+        self._ping_seconds = ping_seconds
+        self._dead_seconds = dead_seconds
+        self._hello_seconds = hello_seconds
+        self._flush_due = False
+        self._paused_at: float | None = None
+        self._closing = False
+        self._reason = ""
+        self._heard = False
+        self._silent_since = 0.0
+        self._pinged_at = 0.0
+        self._timers: dict[str, IDelayedCall] = {}
+        self._drained: Callable[[], None] | None = None
+        self.lost: Deferred[str] = Deferred()
+        self.round_trip: float | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.paused_total = 0.0
+
+    # -- from the transport
+
+    def connectionMade(self) -> None:
+        """Say HELLO, and wait for the peer's."""
+        transport: Any = self.transport
+        limit_unsent(transport)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        self._silent_since = self._pinged_at = self._clock.seconds()
+        self.session = self._session_factory(self._wake)
+        transport.registerProducer(self, True)
+        self._later("hello", self._hello_seconds, self._hello_missing)
+        self._later("check", CHECK_SECONDS, self._check)
+        self._wake()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes to the session; a broken rule ends the tunnel."""
+        if self._closing:
+            return
+        self._heard = True
+        self.bytes_received += len(data)
+        try:
+            self.session.receive(data)
+        except TunnelError as error:
+            self._fail(error)
+            return
+        if "hello" in self._timers and self.session.peer_hello is not None:
+            self._cancel("hello")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Reset every stream and tell C{lost}."""
+        self._closing = True
+        for name in list(self._timers):
+            self._cancel(name)
+        why = self._reason or reason.getErrorMessage()
+        self.session.connection_lost(why)
+        self._drained = None
+        self.lost.callback(why)
+
+    def pauseProducing(self) -> None:
+        """The transport has enough: output stays in the session, where it is fair."""
+        if self._paused_at is None:
+            self._paused_at = self._clock.seconds()
+
+    def resumeProducing(self) -> None:
+        """The transport takes more."""
+        if self._paused_at is not None:
+            self.paused_total += self._clock.seconds() - self._paused_at
+            self._paused_at = None
+            self._wake()
+
+    def stopProducing(self) -> None:
+        """The transport is going away; C{connectionLost} follows."""
+
+    # -- for the tunnel's user
+
+    def drain(self, timeout: float, reason: str = "draining") -> Deferred[str]:
+        """
+        Take no new streams, let those under way end, then close.
+
+        @param timeout: seconds after which the rest is reset with C{draining}.
+        @return: fires with the reason when the connection is gone, as L{lost} does.
+        """
+        done: Deferred[str] = Deferred()
+        if self.lost.called:
+            done.callback(self._reason)
+            return done
+        self.lost.addCallback(_pass_on, done)
+        self.session.go_away(reason)
+        self._drained = self._close_when_idle
+        self._later("drain", timeout, self._drain_is_over)
+        self._wake()
+        return done
+
+    def abort(self, reason: str) -> None:
+        """Close at once, for instance because the peer's certificate was revoked."""
+        self._reason = self._reason or reason
+        self._closing = True
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    # -- output
+
+    def _wake(self) -> None:
+        if not self._flush_due and self._paused_at is None and not self._closing:
+            self._flush_due = True
+            self._schedule(self._flush)
+
+    def _flush(self) -> None:
+        """The turn's write."""
+        self._flush_due = False
+        if self._paused_at is not None or self._closing:
+            return
+        parts = self.session.take_output(TURN_BYTES)
+        if parts:
+            self._write(parts)
+        if self.session.pending_output:
+            self._wake()
+        elif self._drained is not None:
+            self._drained()
+
+    def _write(self, parts: list[bytes | memoryview]) -> None:
+        transport: Any = self.transport
+        size = sum(map(len, parts))
+        self.bytes_sent += size
+        if size <= WRITE_BYTES:
+            transport.write(b"".join(parts))
+            return
+        start = size = 0
+        for index, part in enumerate(parts):
+            size += len(part)
+            if size > WRITE_BYTES and index > start:
+                transport.write(b"".join(parts[start:index]))
+                start, size = index, len(part)
+        transport.write(b"".join(parts[start:]))
+
+    # -- time
+
+    def _later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
+        self._cancel(name)
+        self._timers[name] = self._clock.callLater(seconds, self._due, name, call)
+
+    def _due(self, name: str, call: Callable[[], None]) -> None:
+        del self._timers[name]
+        call()
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _hello_missing(self) -> None:
+        self._fail(TunnelError("hello", f"no HELLO within {self._hello_seconds:g} s"))
+
+    def _check(self) -> None:
+        """Notice a dead peer; keep a quiet connection alive."""
+        now = self._clock.seconds()
+        if self._heard:
+            self._heard = False
+            self._silent_since = now
+        if now - self._silent_since >= self._dead_seconds:
+            self._dead("nothing was heard")
+        elif self._paused_at is not None and now - self._paused_at >= self._dead_seconds:
+            self._dead("nothing was taken")
+        else:
+            if now - self._pinged_at >= self._ping_seconds:
+                self._pinged_at = now
+                self.session.ping(_ECHO.pack(now))
+            if self._drained is not None:
+                self._wake()
+            self._later("check", CHECK_SECONDS, self._check)
+
+    def _dead(self, what: str) -> None:
+        _log.warn(
+            "{event}: {what} for {seconds} s",
+            event="tunnel_dead",
+            fault="peer",
+            what=what,
+            seconds=self._dead_seconds,
+        )
+        self.abort(f"{what} for {self._dead_seconds:g} s")
+
+    def pong(self, payload: bytes) -> None:
+        """For the session's listener: note how long the ping took."""
+        if len(payload) == _ECHO.size:
+            self.round_trip = max(0.0, self._clock.seconds() - _ECHO.unpack(payload)[0])
+
+    # -- the end
+
+    def _fail(self, error: TunnelError) -> None:
+        _log.warn(
+            "{event}: {code}: {detail}",
+            event="tunnel_error",
+            fault="ours" if error.code == "bug" else "peer",
+            code=error.code,
+            detail=error.detail,
+        )
+        self.session.go_away(error.code, error.detail)
+        self._close(str(error))
+
+    def _close_when_idle(self) -> None:
+        if not self.session.active_streams:
+            self._close("drained")
+
+    def _drain_is_over(self) -> None:
+        self.session.reset_all("draining", "the tunnel closes")
+        self._close("drained in part")
+
+    def _close(self, reason: str) -> None:
+        """Send what fits, then close in an orderly way; abort if that takes too long."""
+        self._reason = self._reason or reason
+        transport: Any = self.transport
+        parts = self.session.take_output(TURN_BYTES)
+        if parts and self._paused_at is None:
+            self._write(parts)
+        self._closing = True
+        transport.unregisterProducer()
+        transport.loseConnection()
+        self._later("close", CLOSE_SECONDS, transport.abortConnection)
+
+
+def _pass_on(reason: str, other: Deferred[str]) -> str:
+    other.callback(reason)
+    return reason
