@@ -1,0 +1,139 @@
+"""
+What is told of one request: its id, and the facts of its one line in the log.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RANDOM_CHARACTERS: Final = 16
+_POOL_IDS: Final = 256
+"""Ids per call for random bytes: one system call is dearer than an id."""
+
+_TO_CROCKFORD: Final = bytes(ord(_CROCKFORD[value % 32]) for value in range(256))
+_PAIRS: Final = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+"""Ten bits as two characters."""
+
+
+class TransactionIds:
+    """
+    Makes ULIDs (26 characters: 48 bits of milliseconds, 80 random bits).
+
+    Calling an instance gives the next one. All 80 bits come from the system's generator, so that
+    who knows some ids can guess no other.
+    """
+
+    __slots__ = ("_clock", "_millisecond", "_pool", "_position", "_random", "_time_text")
+
+    def __init__(self, clock: Callable[[], float], random: Callable[[int], bytes] = os.urandom) -> None:
+        """
+        @param clock: seconds since the epoch.
+        @param random: as many unpredictable bytes as asked for.
+        """
+        self._clock = clock
+        self._random = random
+        self._millisecond = -1
+        self._time_text = ""
+        self._pool = ""
+        self._position = 0
+
+    def __call__(self) -> str:
+        """A new id."""
+        millisecond = int(self._clock() * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._time_text = _time_text(millisecond)
+        start = self._position
+        end = start + _RANDOM_CHARACTERS
+        if end > len(self._pool):
+            # A byte has 256 values, a character 32: each character comes from eight bytes, evenly.
+            raw = self._random(_RANDOM_CHARACTERS * _POOL_IDS)
+            self._pool = raw.translate(_TO_CROCKFORD).decode("ascii")
+            start, end = 0, _RANDOM_CHARACTERS
+        self._position = end
+        return self._time_text + self._pool[start:end]
+
+
+def _time_text(millisecond: int) -> str:
+    pairs = _PAIRS
+    return (
+        pairs[millisecond >> 40 & 1023]
+        + pairs[millisecond >> 30 & 1023]
+        + pairs[millisecond >> 20 & 1023]
+        + pairs[millisecond >> 10 & 1023]
+        + pairs[millisecond & 1023]
+    )
+
+
+class Transaction:
+    """
+    One request, as the access log and the metrics see it; filled in as it goes on.
+
+    Numbers that are not known (yet) are C{-1}, texts empty; the log says C{null} for both.
+
+    @ivar started: when the head was complete, seconds since the epoch.
+    @ivar session: the session's id; the log shows its first 8 characters.
+    @ivar target: the request target as received; the log cuts the query unless told otherwise.
+    @ivar status: of the answer; 0 if the connection ended before there was one.
+    @ivar error: the status name of a refusal, e.g. C{BadGateway}.
+    @ivar protocol: C{http/1.1}, C{h2} or C{websocket}.
+    @ivar bytes_in: body bytes from the client; C{bytes_out}: to it.
+    @ivar duration: seconds to the last byte; C{first_byte}: to the first one of the answer.
+    @ivar connector_time: seconds at the connector; C{backend_time}: at the application; C{sso_time}: sign-on.
+    """
+
+    __slots__ = (
+        "application",
+        "backend_time",
+        "bytes_in",
+        "bytes_out",
+        "client_address",
+        "connector",
+        "connector_group",
+        "connector_time",
+        "duration",
+        "error",
+        "first_byte",
+        "host",
+        "id",
+        "method",
+        "protocol",
+        "reason",
+        "retries",
+        "session",
+        "sso_mode",
+        "sso_time",
+        "started",
+        "status",
+        "target",
+        "tunnel",
+        "user",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        started: float,
+        client_address: str = "",
+        method: bytes = b"",
+        host: bytes = b"",
+        target: bytes = b"",
+        user_agent: bytes = b"",
+    ) -> None:
+        self.id = id
+        self.started = started
+        self.client_address = client_address
+        self.method = method
+        self.host = host
+        self.target = target
+        self.user_agent = user_agent
+        self.protocol = "http/1.1"
+        self.application = self.user = self.session = ""
+        self.connector = self.connector_group = self.tunnel = ""
+        self.error = self.reason = self.sso_mode = ""
+        self.status = self.bytes_in = self.bytes_out = self.retries = 0
+        self.duration = self.first_byte = self.connector_time = self.backend_time = self.sso_time = -1.0
