@@ -17,7 +17,7 @@ MAXIMUM_SECRET_FILE_SIZE: Final = 64 << 10
 """Keys and certificate chains are a few KiB."""
 
 
-class UnsafeFile(Exception):
+class UnsafeFile(OSError):
     """A file with a secret is open to others, or is not what it should be."""
 
 
