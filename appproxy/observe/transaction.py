@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from appproxy.model.refusal import Refusal
+
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_CHARACTERS: Final = 16
 _POOL_IDS: Final = 256
@@ -137,3 +139,9 @@ class Transaction:
         self.error = self.reason = self.sso_mode = ""
         self.status = self.bytes_in = self.bytes_out = self.retries = 0
         self.duration = self.first_byte = self.connector_time = self.backend_time = self.sso_time = -1.0
+
+    def refused(self, refusal: Refusal) -> None:
+        """Note that the request was turned away, and why."""
+        self.status = refusal.status
+        self.error = refusal.error.name
+        self.reason = refusal.reason
