@@ -84,10 +84,11 @@ class AccessFormat:
         path = t.target if self._query_strings else t.target.partition(b"?")[0]
         shown_path = quoted(path[:_MAXIMUM_PATH].decode("utf-8", "replace"))
         method = known[t.method]
-        # One literal: half the cost of a template, and a quarter of a JSON encoder's.
+        milliseconds = _THOUSANDTHS[int((t.started - second) * 1000)]
+        # One literal: a sixth cheaper than a template.
         text = (
-            f'{{"time":"{self._second_text}.{_THOUSANDTHS[int((t.started - second) * 1000)]}Z","level":"info",'
-            f'"event":"access","daemon":{self._daemon},"message":{method},"transaction_id":"{t.id}",'
+            f'{{"time":"{self._second_text}.{milliseconds}Z","level":"info",'
+            f'"event":"access","daemon":{self._daemon},"message":"request","transaction_id":"{t.id}",'
             f'"application":{known[t.application]},"user":{known[t.user]},'
             f'"session":{known[t.session[:_SESSION_SHOWN]]},"connector":{known[t.connector]},'
             f'"connector_group":{known[t.connector_group]},"tunnel":{known[t.tunnel]},'
