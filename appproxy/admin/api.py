@@ -1,0 +1,95 @@
+"""
+Every question that the admin socket answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from appproxy.admin.changes import ApplyRequest, Changes, PlanRequest
+from appproxy.admin.errors import bad_request, not_found
+from appproxy.admin.objects import Objects
+from appproxy.admin.peer import Peer
+from appproxy.admin.status import Status
+from appproxy.admin.tokens import TokenObjects, TokenRequest
+from appproxy.model.application import Model
+
+_M = TypeVar("_M", bound=Model)
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One request, understood as far as HTTP goes.
+
+    @ivar body: what its JSON says; C{None} without a body.
+    """
+
+    peer: Peer
+    body: object
+
+    def read(self, model: type[_M]) -> _M:
+        """
+        The body as a model.
+
+        @raise AdminError: if it is none.
+        """
+        try:
+            return model.model_validate(self.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise bad_request(f"{place}: {first['msg']}" if place else first["msg"]) from None
+
+
+Handler = Callable[[Call], Awaitable[object]]
+
+
+class AdminApi:
+    """
+    Every question that can be asked, by method and path.
+    """
+
+    def __init__(
+        self, changes: Changes, tokens: TokenObjects, status: Status, objects: Mapping[str, Objects]
+    ) -> None:
+        """
+        @param objects: the kinds that can be listed, by the plural that administrators type.
+        """
+        self._objects = {"tokens": tokens, **objects}
+        self._handlers: dict[tuple[str, tuple[str, ...]], Handler] = {
+            ("POST", ("plan",)): lambda call: changes.plan(call.read(PlanRequest)),
+            ("POST", ("apply",)): lambda call: changes.apply(call.read(ApplyRequest), call.peer),
+            ("GET", ("export",)): lambda call: changes.export(),
+            ("GET", ("status",)): lambda call: status.show(),
+            ("POST", ("tokens",)): lambda call: tokens.make(call.read(TokenRequest), call.peer),
+        }
+
+    def handler(self, method: str, path: tuple[str, ...]) -> Handler:
+        """
+        @param path: its decoded parts after the version.
+        @raise AdminError: if there is nothing of that name.
+        """
+        match method, path:
+            case "GET", ("objects", kind):
+                some = self._kind(kind)
+                return lambda call: some.list_all()
+            case "GET", ("objects", kind, name):
+                some = self._kind(kind)
+                return lambda call: some.show(name)
+            case "DELETE", ("objects", kind, name):
+                some = self._kind(kind)
+                return lambda call: some.delete(name, call.peer)
+        try:
+            return self._handlers[method, path]
+        except KeyError:
+            raise not_found("question", f"{method} /{'/'.join(path)}") from None
+
+    def _kind(self, name: str) -> Objects:
+        if name not in self._objects:
+            raise not_found("kind of objects", name, self._objects)
+        return self._objects[name]

@@ -1,0 +1,126 @@
+"""
+Puts the admin socket together, for the daemon that has all its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort, IReactorThreads, IReactorTime, IReactorUNIX
+from twisted.internet.threads import deferToThreadPool
+
+from appproxy.admin.api import AdminApi
+from appproxy.admin.changes import Changes, InThread
+from appproxy.admin.listening import listen
+from appproxy.admin.live import LiveWatch, StatusSource
+from appproxy.admin.objects import (
+    CatalogObjects,
+    CertificateObjects,
+    ConnectorObjects,
+    Objects,
+    SessionObjects,
+)
+from appproxy.admin.site import AdminSite
+from appproxy.admin.status import Status
+from appproxy.admin.tokens import TokenObjects
+from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
+from appproxy.pki.authority import Authority
+from appproxy.store.istore import IStore
+from appproxy.store.sealing import Sealer
+
+
+class Reactor(IReactorTime, IReactorUNIX, IReactorThreads):
+    """What the socket, its timeouts and slow questions need."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """
+    What the daemon has, and the admin socket tells of or changes.
+
+    @ivar source: the tunnels.
+    @ivar own_hosts: the edge's own (auth, portal, connect): no application can have them.
+    @ivar addresses: C{host:port} that join tokens name.
+    @ivar connect_host: the name that connectors then ask for.
+    @ivar expiries: when each certificate ends, by name.
+    @ivar sealer: the one of the session records.
+    @ivar end_session: ends a session by id, with a reason.
+    """
+
+    store: IStore
+    feed: CatalogFeed
+    connectors: ConnectorFeed
+    authority: Authority
+    source: StatusSource
+    own_hosts: Collection[str]
+    addresses: Sequence[str]
+    connect_host: str
+    expiries: Callable[[], Mapping[str, datetime]]
+    sealer: Sealer
+    end_session: Callable[[str, str], Deferred[Any]]
+
+
+def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -> AdminSite:
+    """
+    @param in_thread: does slow things (reading a large catalog) without holding up anybody.
+    """
+    store, source = around.store, around.source
+    live = LiveWatch(clock, around.feed, source)
+    objects: dict[str, Objects] = {
+        "applications": CatalogObjects("application", store, live),
+        "connector-groups": CatalogObjects("connector_group", store, live),
+        "connectors": ConnectorObjects(store, source),
+        "sessions": SessionObjects(store, around.sealer, around.end_session),
+        "certificates": CertificateObjects(around.expiries),
+    }
+    api = AdminApi(
+        Changes(store, live, around.own_hosts, in_thread),
+        TokenObjects(around.authority, around.addresses, around.connect_host),
+        Status(clock, around.feed, around.connectors, source, around.expiries),
+        objects,
+    )
+    return AdminSite(api, in_thread, clock)
+
+
+class AdminService(Service):
+    """Listens while it runs."""
+
+    def __init__(self, reactor: Reactor, path: Path, group: str, around: Surroundings) -> None:
+        """
+        @param path: of the Unix socket.
+        @param group: who may use it besides the daemon's own user; may be empty.
+        """
+        self._reactor = reactor
+        self._path = path
+        self._group = group
+        self._around = around
+        self._port: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """
+        Listen at once.
+
+        @raise CannotListenError: if the socket is in use.
+        """
+        super().startService()
+
+        def in_thread(job: Callable[[], Any]) -> Deferred[Any]:
+            return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
+
+        site = build_site(self._reactor, self._around, in_thread)
+        self._port = listen(self._reactor, self._path, self._group, site)
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no longer."""
+        super().stopService()
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        stopping: Deferred[None] | None = port.stopListening()
+        return stopping if stopping is not None else succeed(None)
