@@ -26,7 +26,6 @@ from appproxy.model.application import Connector
 from appproxy.pki.certificates import (
     CONNECTORS_ISSUER,
     INFRASTRUCTURE_ISSUER,
-    BadCertificate,
     Role,
     certificate_to_pem,
     chain_from_pem,
@@ -169,9 +168,14 @@ class Authority:
         """
         return Deferred.fromCoroutine(self._revoke(holder_id))
 
-    def register(self, holder_id: str, connector: Connector) -> Deferred[int]:
-        """Write down a holder whose certificate was issued otherwise than by a join token."""
-        return self.store.transact(puts=[put_connector(holder_id, connector)])
+    def register(self, holder_id: str, newcomer: Connector, chain_pem: bytes) -> Deferred[None]:
+        """
+        Write down a certificate that was issued otherwise than for a join token.
+
+        @param newcomer: the holder's record, if there is none yet.
+        @raise NotTrusted: (as a failure) if the holder is revoked.
+        """
+        return Deferred.fromCoroutine(self._register(holder_id, newcomer, chain_pem))
 
     async def _renew(self, holder_id: str, csr_pem: bytes, host_name: str) -> bytes:
         read_request(csr_pem)
@@ -195,6 +199,20 @@ class Authority:
             if await self._replace(item, revoked):
                 _log.info("{event}: {role} {name}", event="revoked", role=connector.role, name=connector.name)
                 return
+        raise StoreUnavailable("the connector's record changes all the time")
+
+    async def _register(self, holder_id: str, newcomer: Connector, chain_pem: bytes) -> None:
+        for _ in range(ATTEMPTS):
+            item = await self.store.get(CONNECTORS + holder_id)
+            connector = newcomer if item is None else read_connector(item)
+            if connector.revoked_at:
+                raise NotTrusted("revoked")
+            put = put_connector(holder_id, with_certificate(connector, chain_pem))
+            try:
+                await self.store.transact([Compare(put.key, item.revision if item else 0)], [put])
+                return
+            except Conflict:
+                continue
         raise StoreUnavailable("the connector's record changes all the time")
 
     async def _holder(self, holder_id: str) -> tuple[Item, Connector]:
@@ -308,6 +326,6 @@ def _read_infrastructure_keys(path: Path) -> tuple[ec.EllipticCurvePrivateKey, e
         raise IssuerAway(f"the infrastructure issuer's key is not at hand: {path} is missing") from error
     except UnsafeFile as error:
         raise IssuerAway(str(error)) from error
-    except (OSError, ValueError, BadCertificate) as error:
+    except (OSError, ValueError) as error:
         raise IssuerAway(f"{path} does not hold the two keys of root and infrastructure issuer") from error
     return root, infrastructure

@@ -18,7 +18,35 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from appproxy.transport.contexts import BadCertificate, load_certificates
 from appproxy.transport.peer import PeerIdentity, identity_of
+
+__all__ = [
+    "CLIENT_USAGE",
+    "CONNECTORS_ISSUER",
+    "GROUP_URI",
+    "INFRASTRUCTURE_ISSUER",
+    "ISSUER_OF_ROLE",
+    "ROLES",
+    "SERVER_USAGE",
+    "BadCertificate",
+    "RequestRefused",
+    "Role",
+    "certificate_to_pem",
+    "chain_from_pem",
+    "fingerprint",
+    "host_names",
+    "issuer_fits_role",
+    "key_digest",
+    "key_from_pem",
+    "key_to_pem",
+    "make_key",
+    "make_request",
+    "moment",
+    "opened_groups",
+    "read_request",
+    "verify_chain",
+]
 
 Role = Literal["connector", "edge", "relay"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -41,10 +69,6 @@ CLIENT_USAGE: Final = ExtendedKeyUsageOID.CLIENT_AUTH
 
 MAXIMUM_PEM_SIZE: Final = 16 << 10
 """A chain of ours has three certificates of half a KiB; a request is smaller."""
-
-
-class BadCertificate(Exception):
-    """A certificate or chain is not one of ours, or not what it is used for."""
 
 
 class RequestRefused(Exception):
@@ -138,10 +162,7 @@ def chain_from_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     """
     if len(pem) > MAXIMUM_PEM_SIZE:
         raise BadCertificate("a certificate chain is too large")
-    try:
-        return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
-        raise BadCertificate("a certificate cannot be read") from error
+    return load_certificates(pem)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

@@ -7,10 +7,10 @@ The newcomer's side is L{appproxy.pki.enrolment_client}, named here too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -52,18 +52,17 @@ Redeem = Callable[[EnrolmentRequest], Deferred[EnrolmentAnswer]]
 class EnrolmentProtocol(Protocol):
     """One newcomer's request, answered once."""
 
-    factory: EnrolmentFactory
-
-    def __init__(self) -> None:
+    def __init__(self, enrolments: EnrolmentFactory) -> None:
+        self._enrolments = enrolments
         self._reader = MessageReader()
         self._is_asked = False
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Start the one deadline that all of it has."""
-        self._deadline = self.factory.clock.callLater(DEADLINE, self._abort)
-        self.factory.running += 1
-        if self.factory.running > MAXIMUM_ENROLMENTS:
+        self._deadline = self._enrolments.clock.callLater(DEADLINE, self._abort)
+        self._enrolments.running += 1
+        if self._enrolments.running > MAXIMUM_ENROLMENTS:
             self._abort()
 
     def dataReceived(self, data: bytes) -> None:
@@ -78,12 +77,12 @@ class EnrolmentProtocol(Protocol):
             self._abort()
             return
         self._is_asked = True
-        answered = self.factory.redeem(request).addCallbacks(encode_answer, _refusal)
+        answered = self._enrolments.redeem(request).addCallbacks(encode_answer, _refusal)
         answered.addCallback(self._finish).addErrback(self._failed)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the deadline."""
-        self.factory.running -= 1
+        self._enrolments.running -= 1
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
@@ -98,7 +97,7 @@ class EnrolmentProtocol(Protocol):
 
     def _abort(self) -> None:
         if self.transport is not None:
-            self.transport.abortConnection()
+            cast(ITCPTransport, self.transport).abortConnection()
 
 
 class EnrolmentFactory(Factory):
@@ -110,24 +109,21 @@ class EnrolmentFactory(Factory):
     """
 
     noisy = False
-    protocol = EnrolmentProtocol
 
     def __init__(self, redeem: Redeem, clock: IReactorTime) -> None:
         self.redeem = redeem
         self.clock = clock
         self.running = 0
 
-    def buildProtocol(self, addr: IAddress | None = None) -> EnrolmentProtocol:
+    def buildProtocol(self, addr: IAddress | None = None) -> Protocol:
         """The protocol of one connection."""
-        protocol = EnrolmentProtocol()
-        protocol.factory = self
-        return protocol
+        return EnrolmentProtocol(self)
 
 
 def _refusal(failure: Failure) -> bytes:
-    if failure.check(EnrolmentRefused) is None:
+    error = failure.value
+    if not isinstance(error, EnrolmentRefused):
         _log.failure("an enrolment failed", failure, event="enrolment_failed", fault="ours")
         return encode_refusal("unavailable")
-    reason = failure.value.reason
-    _log.warn("{event}: {reason}", event="enrolment_refused", reason=reason, fault="peer")
-    return encode_refusal(reason)
+    _log.warn("{event}: {reason}", event="enrolment_refused", reason=error.reason, fault="peer")
+    return encode_refusal(error.reason)

@@ -240,7 +240,7 @@ def load(directory: Path) -> Identity:
         return _assemble(directory, _matching_key(directory, chain[0]), chain, root, enrolment)
     except FileNotFoundError as error:
         raise NotEnrolled(f"{directory} holds no identity: run `appproxy enroll`") from error
-    except (OSError, ValueError, BadCertificate) as error:
+    except (OSError, ValueError) as error:
         raise NotEnrolled(f"the identity in {directory} cannot be used: {error}") from error
 
 
