@@ -210,16 +210,13 @@ class CertificateObjects:
 
     async def list_all(self) -> list[Row]:
         """Name and end of each."""
-        return [
-            {"name": name, "expires_at": rfc3339(end.timestamp())}
-            for name, end in sorted(self._expiries().items())
-        ]
+        return [{"name": name, "expires_at": rfc3339(end)} for name, end in sorted(self._expiries().items())]
 
     async def show(self, name: str) -> Row:
         """The same of one."""
         there = self._expiries()
         found = find("certificate", name, {each: each for each in there})
-        return {"name": found, "expires_at": rfc3339(there[found].timestamp())}
+        return {"name": found, "expires_at": rfc3339(there[found])}
 
     async def delete(self, name: str, peer: Peer) -> Row:
         """Certificates are files: nothing to delete here."""
@@ -250,9 +247,10 @@ def audit_change(peer: Peer, change: Change, revision: int) -> None:
     audit(peer, change.action, f"{folder}/{change.id}", revision, before, after)
 
 
-def rfc3339(timestamp: float) -> str:
+def rfc3339(moment: float | datetime) -> str:
     """A time in UTC, to the second."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _brief(entry: Entry) -> Row:

@@ -56,7 +56,7 @@ class Status:
         seconds_left = end.timestamp() - self._clock.seconds()
         return {
             "name": name,
-            "expires_at": rfc3339(end.timestamp()),
+            "expires_at": rfc3339(end),
             "days_left": int(seconds_left // DAY_SECONDS),
         }
 
