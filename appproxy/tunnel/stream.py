@@ -22,10 +22,10 @@ from appproxy.tunnel.frames import (
     pack_header,
 )
 from appproxy.tunnel.messages import pack_reason
-from appproxy.tunnel.outbox import PROMPT_SHARE, QUEUED_FULL, Outbox
+from appproxy.tunnel.outbox import PROMPT_SHARE, QUEUED_FULL
 
 if TYPE_CHECKING:
-    from appproxy.tunnel.session import TunnelSession
+    from appproxy.tunnel.state import SessionState
 
 KIB: Final = 1 << 10
 
@@ -133,8 +133,8 @@ class Stream:
         "_room",
         "_rotating",
         "_sending",
-        "_session",
         "_share",
+        "_state",
         "_window",
         "context",
         "handler",
@@ -145,8 +145,7 @@ class Stream:
 
     def __init__(
         self,
-        session: TunnelSession,
-        box: Outbox,
+        state: SessionState,
         number: int,
         principal_number: int,
         upgrade: bool,
@@ -156,8 +155,8 @@ class Stream:
         sending: int,
         receiving: int,
     ) -> None:
-        self._session = session
-        self._box = box
+        self._state = state
+        self._box = state.box
         self.id = number
         self.principal_number = principal_number
         self.upgrade = upgrade
@@ -271,12 +270,12 @@ class Stream:
         if self.closed:
             return
         self.handler = DEAF
-        if self._sending == ENDED and self._pending and self._session.role == "acceptor":
+        if self._sending == ENDED and self._pending and self._state.role == "acceptor":
             self._paused = True
             self._parting = pack_reason(reason, detail)
             return
         announced = self._announced
-        self._session.discard(self)
+        self._state.discard(self)
         if announced:
             self._box.control(RESET, self.id, pack_reason(reason, detail))
 
@@ -288,7 +287,7 @@ class Stream:
         """Grant credit again."""
         self._paused = False
         if self._room <= self._window >> 1 and self._receiving != ENDED and self.handler is not DEAF:
-            self._session.grant(self)
+            self._state.grant(self)
 
     # -- sending, for the outbox
 
@@ -309,7 +308,7 @@ class Stream:
         """Ask the producer to go on."""
         if self.relieved:
             self._choked = False
-            self._session.guarded(self, self.handler.writable, True)
+            self._state.guarded(self, self.handler.writable, True)
 
     def take(self, out: list[bytes | memoryview], quantum: int) -> int:
         """Append at most about C{quantum} bytes of frames; return how many."""
@@ -410,14 +409,14 @@ class Stream:
     def _fin_is_sent(self) -> None:
         self._fin_sent = True
         if self._receiving == ENDED:
-            self._session.removed(self)
+            self._state.removed(self)
 
     def _part(self, out: list[bytes | memoryview]) -> None:
         """FIN went out; a reset that waited for it follows."""
         if self._parting is not None and self._receiving != ENDED:
             out.append(pack_header(RESET, 0, self.id, len(self._parting)))
             out.append(self._parting)
-            self._session.discard(self)
+            self._state.discard(self)
         else:
             self._fin_is_sent()
 
