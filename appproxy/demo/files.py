@@ -48,7 +48,7 @@ def files_site(pages: DemoPages, shelf: Shelf) -> Site:
     root.putChild(b"delete", _Delete(shelf))
     site = site_of(root)
 
-    def new_request(channel: HTTPChannel) -> UploadRequest:
+    def new_request(channel: HTTPChannel, queued: object = None) -> UploadRequest:
         return UploadRequest(channel, shelf)
 
     site.requestFactory = new_request  # type: ignore[assignment]

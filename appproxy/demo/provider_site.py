@@ -27,6 +27,7 @@ from appproxy.demo.provider import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TITLE: Final = "Demo applications"
 MAXIMUM_FORM_BYTES: Final = 16 * 1024
 """Of a form: a user name, a password or a code is all that comes."""
 
@@ -96,7 +97,7 @@ class _Home(Resource):
         self._pages = pages
 
     def render_GET(self, request: Request) -> bytes:
-        return self._pages.respond(request, "provider_home.html", title="Demo sign-in")
+        return self._pages.respond(request, "provider_home.html", title=TITLE)
 
 
 class _Authorize(Resource):
@@ -130,7 +131,7 @@ class _Authorize(Resource):
             request,
             "sign_in.html",
             status=403 if failed else 200,
-            title="Demo sign-in",
+            title=TITLE,
             action=request.uri.decode("ascii", "replace"),
             users=self._provider.users,
             user_name=user_name,
@@ -146,7 +147,7 @@ class _Authorize(Resource):
             request,
             "provider_error.html",
             status=400,
-            title="Demo sign-in",
+            title=TITLE,
             problem=problem.get("error", "invalid_request"),
             description=problem.get("error_description", ""),
         )
@@ -195,6 +196,6 @@ class _EndSession(Resource):
         answer = self._provider.end_session(provider_request(self._provider, request))
         if answer is not None:
             return _send(request, answer)
-        return self._pages.respond(request, "provider_home.html", title="Demo sign-in")
+        return self._pages.respond(request, "provider_home.html", title=TITLE)
 
     render_POST = render_GET

@@ -193,8 +193,7 @@ class Incoming:
         @param name: of a plain file; a form brings its own names.
         @raise UploadProblem: if something went wrong on the way.
         """
-        if self._problem is None and self._parser is not None and not self._parser.closed:
-            self._fail(UploadProblem(400, "the form is not complete"))
+        self._end_form()
         if self._problem is not None:
             raise self._problem
         kept = [each.keep(name if self._parser is None else "") for each in self._files]
@@ -218,6 +217,14 @@ class Incoming:
             )
         except MultipartError:
             raise UploadProblem(400, "the form is not valid") from None
+
+    def _end_form(self) -> None:
+        if self._problem is not None or self._parser is None:
+            return
+        try:
+            self._parser.close()
+        except MultipartError:
+            self._fail(UploadProblem(400, "the form is not complete"))
 
     def _new(self, name: str) -> _File:
         file = _File(self._shelf, name)

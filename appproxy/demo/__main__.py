@@ -1,0 +1,63 @@
+"""
+C{python -m appproxy.demo [--port 8443] [--state .demo]}
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from twisted.logger import globalLogBeginner, textFileLogObserver
+
+from appproxy.demo.plan import DEFAULT_PORT, Plan
+from appproxy.demo.run import Demo, run
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m appproxy.demo",
+        description="An edge, a connector, a sign-in and sample applications, all on this machine.",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=os.environ.get("DEMO_PORT") or DEFAULT_PORT,
+        help=f"where the edge listens on 127.0.0.1 (default: DEMO_PORT, else {DEFAULT_PORT})",
+    )
+    parser.add_argument(
+        "--state", type=Path, default=Path(".demo"), help="folder for everything (default: .demo)"
+    )
+    return parser.parse_args()
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _show(plan: Plan) -> None:
+    print(plan.ready_line(), flush=True)
+    print(plan.friendly_lines(_shortest("appproxy")), flush=True)
+    log = plan.folder.log("demo").open("a")
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(log)], redirectStandardIO=False)
+
+
+def _shortest(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    try:
+        return str(beside.relative_to(Path.cwd()))
+    except ValueError:
+        return str(beside)
+
+
+def main() -> int:
+    """Run the demo; the exit code."""
+    from twisted.internet import reactor
+
+    arguments = _arguments()
+    return run(reactor, Demo(reactor, arguments.state, arguments.port, _tell), _show, _tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
