@@ -11,7 +11,7 @@ from pydantic import Field
 from twisted.internet.defer import Deferred
 
 from appproxy.admin.errors import AdminError, changed_meanwhile, has_problems
-from appproxy.admin.live import LiveWatch
+from appproxy.admin.live import Liveness, LiveWatch
 from appproxy.admin.objects import audit_change
 from appproxy.admin.peer import Peer
 from appproxy.catalog.apply import apply
@@ -78,13 +78,7 @@ class Changes:
         began = self._live.now()
         changes = await self._changes(await read_catalog(self._store), request)
         if not changes:
-            return {
-                "revision": request.revision,
-                "changes": [],
-                "live": True,
-                "live_seconds": 0.0,
-                "behind": [],
-            }
+            return {"revision": request.revision, "changes": [], **Liveness(0.0).as_dict()}
         revision = await self._make(changes, request.revision)
         for change in changes:
             audit_change(peer, change, revision)

@@ -40,17 +40,20 @@ class Liveness:
     How far a change has come.
 
     @ivar seconds: from the beginning of the change.
+    @ivar connectors: how many have a tunnel.
     @ivar behind: the ids of the connectors, or C{edge}, that do not have it yet.
     """
 
     seconds: float
-    behind: tuple[str, ...]
+    connectors: int = 0
+    behind: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON."""
         return {
             "live": not self.behind,
             "live_seconds": round(self.seconds, 3),
+            "connectors": self.connectors,
             "behind": list(self.behind),
         }
 
@@ -78,7 +81,8 @@ class LiveWatch:
             behind: tuple[str, ...] = ()
         except TimeoutError:
             behind = self._behind(revision)
-        return Liveness(self.now() - since, behind)
+        connectors = {each.get("connector") for each in self._source.tunnels()}
+        return Liveness(self.now() - since, len(connectors), behind)
 
     def _everywhere(self, revision: int) -> Deferred[None]:
         reached = self._feed.reached(revision)

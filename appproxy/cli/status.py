@@ -1,0 +1,60 @@
+"""
+C{appproxy status}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from appproxy.cli.client import AdminClient
+from appproxy.cli.failures import asks_edge
+from appproxy.cli.output import Form, count_of, output_option, print_json, print_rows, shown
+from appproxy.model.units import format_duration
+
+WATCH_SECONDS: Final = 2.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until interrupted.")
+@output_option
+@asks_edge
+def status(client: AdminClient, watch: bool, output: Form) -> None:
+    """Show the edge, its tunnels and certificates."""
+    if not watch:
+        answer = client.get("status")
+        print_json(answer) if output == "json" else print_status(answer)
+        return
+    try:
+        while True:
+            _again(client.get("status"), output)
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        pass
+
+
+def _again(answer: Mapping[str, Any], output: Form) -> None:
+    if output == "json":
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        sys.stdout.flush()
+        return
+    if sys.stdout.isatty():
+        click.clear()
+    print_status(answer)
+
+
+def print_status(answer: Mapping[str, Any]) -> None:
+    """The edge in three lines, then a table for each kind of thing it has."""
+    uptime = format_duration(answer["uptime_seconds"])
+    click.echo(f"edge {shown(answer['version'])}, up for {uptime}, since {shown(answer['started_at'])}")
+    click.echo("store: " + ("up" if answer["store_up"] else "AWAY"))
+    applications = count_of(answer["applications"], "application")
+    click.echo(f"catalog: {applications}, revision {answer['catalog_revision']}")
+    for title in ("connector_groups", "tunnels", "certificates"):
+        click.echo(f"\n{title.replace('_', ' ')}")
+        print_rows(answer[title], "table", "none")

@@ -1,0 +1,86 @@
+"""
+C{appproxy connector token}, C{appproxy relay token}: the way in for a new
+connector or relay.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from appproxy.cli.client import AdminClient
+from appproxy.cli.failures import asks_edge
+from appproxy.cli.output import Form, output_option, print_json, tell
+from appproxy.model.units import parse_duration
+
+_BEFORE: Final = "appproxy enroll --token-file - <<'TOKEN'"
+_AFTER: Final = "TOKEN"
+
+
+class DurationType(click.ParamType[float]):
+    """A duration such as C{30m}."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+valid_option = click.option(
+    "--valid", type=DurationType(), default="30m", show_default=True, help="For how long it can be used."
+)
+name_option = click.option("--name", default="", help="What the newcomer will be called.")
+
+
+@click.group()
+def connector() -> None:
+    """Connectors."""
+
+
+@click.group()
+def relay() -> None:
+    """Relays."""
+
+
+@connector.command("token")
+@click.option("--group", required=True, help="The connector group that it will serve.")
+@valid_option
+@name_option
+@output_option
+@asks_edge
+def connector_token(client: AdminClient, group: str, valid: float, name: str, output: Form) -> None:
+    """Print a join token for one connector, and the command to paste there."""
+    _make(client, {"role": "connector", "group": group, "name": name, "valid_seconds": valid}, output)
+
+
+@relay.command("token")
+@valid_option
+@name_option
+@output_option
+@asks_edge
+def relay_token(client: AdminClient, valid: float, name: str, output: Form) -> None:
+    """Print a join token for one relay, and the command to paste there."""
+    _make(client, {"role": "relay", "name": name, "valid_seconds": valid}, output)
+
+
+def _make(client: AdminClient, request: dict[str, object], output: Form) -> None:
+    answer = client.post("tokens", request)
+    if output == "json":
+        print_json({**answer, "command": paste_command(answer["token"])})
+        return
+    # The token alone goes to stdout, between the lines that make it a command on a terminal.
+    role, until = answer["role"], answer["expires_at"]
+    tell(f"A join token for one {role}, good until {until}.")
+    tell(f"Paste these lines on the {role}'s machine, as root or as the {role}'s user:\n\n{_BEFORE}")
+    click.echo(answer["token"])
+    tell(_AFTER)
+
+
+def paste_command(token: str) -> str:
+    """The command for the other machine. The token is in nobody's argument list."""
+    return f"{_BEFORE}\n{token}\n{_AFTER}"
