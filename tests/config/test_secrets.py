@@ -6,7 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.config.secrets import MAXIMUM_SECRET_SIZE, SecretUnavailable, read_secret
+from appproxy.config.secrets import SecretUnavailable, read_secret
+from appproxy.store.files import MAXIMUM_SECRET_FILE_SIZE
 
 
 class SecretTests(SynchronousTestCase):
@@ -32,7 +33,7 @@ class SecretTests(SynchronousTestCase):
         self.assertRaises(SecretUnavailable, read_secret, Path("credential:x"))
         for content, mode in (
             (b"\n", 0o600),
-            (b"hunter2" * MAXIMUM_SECRET_SIZE, 0o600),
+            (b"hunter2" * MAXIMUM_SECRET_FILE_SIZE, 0o600),
             (b"hunter2\xff", 0o600),
             (b"hunter2", 0o644),
         ):

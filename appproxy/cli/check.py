@@ -1,0 +1,107 @@
+"""
+C{appproxy check FILE [--online]}: all problems of any of our files at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import click
+from pydantic import BaseModel
+
+from appproxy.cli.files import Checked, check_texts, read_texts
+from appproxy.cli.online import Finding
+from appproxy.cli.online_connector import check_backends, check_identity
+from appproxy.cli.online_network import check_certificates, check_names, check_ports
+from appproxy.cli.online_provider import check_provider
+from appproxy.config.connector import ConnectorSettings
+from appproxy.config.edge import EdgeSettings
+from appproxy.config.relay import RelaySettings
+
+FAILED = 1
+PROBLEMS = 3
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--online", is_flag=True, help="Ask the provider, DNS, certificates and ports too.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="How to print.")
+def check(files: Sequence[str], online: bool, output: str) -> None:
+    """
+    Print all problems of FILE: edge.toml, connector.toml, relay.toml, or the applications.
+
+    FILE may be several, a folder, or - for standard input.
+    """
+    sys.exit(run_check(files, online=online, output=output))
+
+
+def run_check(files: Sequence[str], *, online: bool = False, output: str = "table") -> int:
+    """
+    Check files and print what is wrong.
+
+    @return: the exit code: 0 all is well, 1 something online is not, 3 problems in a file.
+    """
+    checked = check_texts(read_texts(files))
+    findings = list(online_findings(checked)) if online and not checked.problems else []
+    print_json(checked, findings) if output == "json" else print_text(checked, findings)
+    if checked.problems:
+        return PROBLEMS
+    return FAILED if any(finding.verdict == "failed" for finding in findings) else 0
+
+
+def print_text(checked: Checked, findings: Sequence[Finding]) -> None:
+    """A line for each problem and finding; whether all is well goes to stderr."""
+    for problem in checked.problems:
+        click.echo(str(problem))
+    for finding in findings:
+        click.echo(f"{finding.verdict:8} {finding.subject}: {finding.message}")
+    if checked.problems:
+        count = len(checked.problems)
+        click.echo(f"{count} problem{'s' if count > 1 else ''}", err=True)
+    elif not findings:
+        click.echo("no problems", err=True)
+
+
+def print_json(checked: Checked, findings: Sequence[Finding]) -> None:
+    """The same as one JSON object."""
+    result = {
+        "problems": [asdict(problem) for problem in checked.problems],
+        "online": [asdict(finding) for finding in findings],
+    }
+    click.echo(json.dumps(result, indent=2))
+
+
+def online_findings(checked: Checked) -> Iterator[Finding]:
+    """Look at everything outside of the files that their settings name."""
+    hosts = _application_hosts(checked)
+    for settings in checked.settings.values():
+        yield from _findings_of(settings, hosts)
+
+
+def _findings_of(settings: BaseModel, hosts: set[str]) -> Iterator[Finding]:
+    if isinstance(settings, EdgeSettings):
+        yield from _edge_findings(settings, hosts)
+    elif isinstance(settings, ConnectorSettings):
+        yield from check_identity(settings.identity, settings.connect)
+        yield from check_backends(settings.allowed_backends, settings.names_resolve_into)
+    elif isinstance(settings, RelaySettings):
+        yield from check_identity(settings.identity, ())
+        yield from check_ports(settings.listen.https)
+
+
+def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]:
+    public = {settings.hosts.auth, settings.hosts.portal, *hosts}
+    yield from check_provider(settings.sign_in)
+    yield from check_certificates(settings.tls.certificates, public)
+    yield from check_names({*public, settings.hosts.connect})
+    yield from check_ports(settings.listen.https, f"https://{settings.hosts.auth}/.appproxy/healthz")
+    yield from check_ports(settings.listen.http)
+
+
+def _application_hosts(checked: Checked) -> set[str]:
+    if checked.applications is None:
+        return set()
+    return {application.external_url.host for application in checked.applications.applications.values()}
