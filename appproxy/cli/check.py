@@ -4,7 +4,6 @@ C{appproxy check FILE [--online]}: all problems of any of our files at once.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,24 +11,23 @@ from dataclasses import asdict
 import click
 from pydantic import BaseModel
 
+from appproxy.cli.failures import FAILED, PROBLEMS
 from appproxy.cli.files import Checked, check_texts, read_texts
 from appproxy.cli.online import Finding
 from appproxy.cli.online_connector import check_backends, check_identity
 from appproxy.cli.online_network import check_certificates, check_names, check_ports
 from appproxy.cli.online_provider import check_provider
+from appproxy.cli.output import Form, count_of, output_option, print_json, shown, tell
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import EdgeSettings
 from appproxy.config.relay import RelaySettings
-
-FAILED = 1
-PROBLEMS = 3
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--online", is_flag=True, help="Ask the provider, DNS, certificates and ports too.")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="How to print.")
-def check(files: Sequence[str], online: bool, output: str) -> None:
+@output_option
+def check(files: Sequence[str], online: bool, output: Form) -> None:
     """
     Print all problems of FILE: edge.toml, connector.toml, relay.toml, or the applications.
 
@@ -38,7 +36,7 @@ def check(files: Sequence[str], online: bool, output: str) -> None:
     sys.exit(run_check(files, online=online, output=output))
 
 
-def run_check(files: Sequence[str], *, online: bool = False, output: str = "table") -> int:
+def run_check(files: Sequence[str], *, online: bool = False, output: Form = "table") -> int:
     """
     Check files and print what is wrong.
 
@@ -46,32 +44,31 @@ def run_check(files: Sequence[str], *, online: bool = False, output: str = "tabl
     """
     checked = check_texts(read_texts(files))
     findings = list(online_findings(checked)) if online and not checked.problems else []
-    print_json(checked, findings) if output == "json" else print_text(checked, findings)
+    show_json(checked, findings) if output == "json" else show_text(checked, findings)
     if checked.problems:
         return PROBLEMS
     return FAILED if any(finding.verdict == "failed" for finding in findings) else 0
 
 
-def print_text(checked: Checked, findings: Sequence[Finding]) -> None:
+def show_text(checked: Checked, findings: Sequence[Finding]) -> None:
     """A line for each problem and finding; whether all is well goes to stderr."""
     for problem in checked.problems:
-        click.echo(str(problem))
+        click.echo(shown(str(problem)))
     for finding in findings:
-        click.echo(f"{finding.verdict:8} {finding.subject}: {finding.message}")
+        click.echo(shown(f"{finding.verdict:8} {finding.subject}: {finding.message}"))
     if checked.problems:
-        count = len(checked.problems)
-        click.echo(f"{count} problem{'s' if count > 1 else ''}", err=True)
+        tell(count_of(len(checked.problems), "problem"))
     elif not findings:
-        click.echo("no problems", err=True)
+        tell("no problems")
 
 
-def print_json(checked: Checked, findings: Sequence[Finding]) -> None:
+def show_json(checked: Checked, findings: Sequence[Finding]) -> None:
     """The same as one JSON object."""
     result = {
         "problems": [asdict(problem) for problem in checked.problems],
         "online": [asdict(finding) for finding in findings],
     }
-    click.echo(json.dumps(result, indent=2))
+    print_json(result)
 
 
 def online_findings(checked: Checked) -> Iterator[Finding]:

@@ -1,33 +1,11 @@
 """
-C{appproxy version} and C{appproxy completion}.
+C{appproxy completion}.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-
 import click
-import twisted
 from click.shell_completion import get_completion_class
-
-import appproxy
-
-
-@click.command()
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="How to print.")
-def version(output: str) -> None:
-    """Print the versions of this program and of what it runs on."""
-    versions = {
-        "appproxy": appproxy.__version__,
-        "twisted": twisted.__version__,
-        "python": platform.python_version(),
-    }
-    if output == "json":
-        click.echo(json.dumps(versions, indent=2))
-        return
-    for name, number in versions.items():
-        click.echo(f"{name} {number}")
 
 
 @click.command()
