@@ -1,0 +1,87 @@
+"""
+Heads of requests and responses as values, and what the parsers say beside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""Names as received (case kept), values without outer blanks."""
+
+UNTIL_END: Final = -1
+"""Length of a body that is known only when it ends: chunked, or delimited by the connection's end."""
+
+NO_BODY: Final = -2
+"""There is no body and there cannot be one; its headers may still speak of a length (HEAD, 304)."""
+
+NO_TOKENS: Final[frozenset[bytes]] = frozenset()
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """
+    A request's head that passed every check.
+
+    @ivar method: as sent; any token but CONNECT.
+    @ivar target: the client's bytes of path and query, or C{*} for OPTIONS; of
+        an absolute-form target what follows the authority.
+    @ivar version: (1, 0) or (1, 1).
+    @ivar host: lower-case, without port and trailing dot; IPv6 in brackets.
+    @ivar body: its length, L{UNTIL_END} or L{NO_BODY}.
+    @ivar keep_alive: whether the client lets the connection live on.
+    @ivar upgrade: the lower-case token of a possible upgrade: only on a
+        HTTP/1.1 GET without body whose Connection names it.
+    @ivar expects_continue: whether the client waits for a 100.
+    @ivar connection: the lower-case tokens of Connection.
+    @ivar cookie: all Cookie headers as one value; empty if there is none.
+    """
+
+    method: bytes
+    target: bytes
+    version: tuple[int, int]
+    headers: Headers
+    host: bytes
+    port: int | None
+    body: int
+    keep_alive: bool
+    upgrade: bytes | None = None
+    expects_continue: bool = False
+    connection: frozenset[bytes] = NO_TOKENS
+    cookie: bytes = b""
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """
+    A response's head, interim (1xx) or final.
+
+    @ivar body: its length, L{UNTIL_END} or L{NO_BODY} (also for every 1xx).
+    @ivar keep_alive: whether the server lets the connection live on; always
+        false for a body that ends with the connection.
+    @ivar connection: the lower-case tokens of Connection.
+    """
+
+    status: int
+    reason: bytes
+    version: tuple[int, int]
+    headers: Headers
+    body: int
+    keep_alive: bool
+    connection: frozenset[bytes] = NO_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """
+    The message is complete.
+
+    @ivar trailers: as received, unfiltered; not to be changed.
+    """
+
+    trailers: Headers
+
+
+END: Final = End([])
+"""The end of a message without trailers."""

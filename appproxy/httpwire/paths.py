@@ -1,0 +1,100 @@
+"""
+The one canonical path of a target: what routes and rules look at.
+
+The backend gets the client's bytes, so every spelling that a backend could
+read as another path is refused here, or reported as ambiguous.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from appproxy.httpwire.errors import BadMessage
+
+_MEMO_PATHS: Final = 4096
+_MEMO_PATH_SIZE: Final = 256
+"""Longer paths are not kept: together the memo stays near 2 MiB."""
+
+_plain: Final = re.compile(rb"(?:/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*)?)+").fullmatch
+_bad_percent: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
+_encoded_slash: Final = re.compile(rb"%2[Ff]").search
+_control: Final = re.compile(rb"[\x01-\x1f\x7f]").search
+_is_dots: Final = re.compile(rb"[ \t]*\.\.?[ \t]*(?:;.*)?", re.DOTALL).fullmatch
+
+_CLEAR: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalPath:
+    """
+    @ivar path: percent-decoded once; C{*} for C{OPTIONS *}.
+    @ivar ambiguous: which of C{%2f}, C{//} and C{;} the target has: spellings
+        on which servers differ.
+    """
+
+    path: str
+    ambiguous: frozenset[str]
+
+
+def canonical_path(target: bytes) -> CanonicalPath:
+    """
+    Read the path of a target in origin form; query and fragment take no part.
+
+    @raise BadMessage: for dot segments in any spelling, NUL and other control
+        characters, backslashes, bad percent signs, bad UTF-8, fragments.
+    """
+    path, _, query = target.partition(b"?")
+    if b"#" in path or b"#" in query:
+        raise BadMessage(400, "fragment")
+    if len(path) > _MEMO_PATH_SIZE:
+        return _read(path)
+    return _known(path)
+
+
+def _read(path: bytes) -> CanonicalPath:
+    if _plain(path) and b"//" not in path:
+        return CanonicalPath(path.decode("ascii"), _CLEAR)
+    if path == b"*":
+        return CanonicalPath("*", _CLEAR)
+    if not path.startswith(b"/"):
+        raise BadMessage(400, "target")
+    if _bad_percent(path):
+        raise BadMessage(400, "bad_percent")
+    decoded = unquote_to_bytes(path)
+    _refuse(decoded)
+    if b"%" in decoded:
+        # A backend that decodes twice must not climb either.
+        _refuse_dots(unquote_to_bytes(decoded).replace(b"\\", b"/"))
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadMessage(400, "bad_utf8") from None
+    ambiguous = {
+        "%2f": _encoded_slash(path) is not None,
+        "//": b"//" in decoded,
+        ";": b";" in decoded,
+    }
+    return CanonicalPath(text, frozenset(name for name, found in ambiguous.items() if found))
+
+
+_known = lru_cache(_MEMO_PATHS)(_read)
+
+
+def _refuse(decoded: bytes) -> None:
+    if b"\0" in decoded:
+        raise BadMessage(400, "nul")
+    if b"\\" in decoded:
+        raise BadMessage(400, "backslash")
+    if _control(decoded):
+        raise BadMessage(400, "control_character")
+    _refuse_dots(decoded)
+
+
+def _refuse_dots(decoded: bytes) -> None:
+    # Some servers cut parameters and blanks from a segment before they climb: `/..;x/`.
+    if any(map(_is_dots, decoded.split(b"/"))):
+        raise BadMessage(400, "dot_segments")

@@ -1,0 +1,357 @@
+"""
+Requests of one client connection, one at a time.
+
+The head is gathered, bounded and measured before llhttp sees it; the line of
+the request and all that decides framing, host and upgrade is checked here as
+well, since llhttp accepts too much. Bodies are counted or de-chunked here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import httptools
+
+from appproxy.httpwire.chunked import ChunkedDecoder
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.fields import (
+    COOKIE,
+    EXPECT,
+    HOST,
+    KINDS,
+    UPGRADE,
+    Framing,
+    parse_host,
+    without_outer_blanks,
+)
+from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, Headers, RequestHead
+from appproxy.httpwire.llhttp import HeadJudge
+from appproxy.httpwire.names import is_token
+
+RequestEvent: TypeAlias = RequestHead | bytes | End
+
+WAITING_LIMIT: Final = 64 * 1024
+"""Bytes kept beyond a message's end, besides one head: what one read of a socket may bring."""
+
+UPGRADE_WAITING_LIMIT: Final = 16 * 1024
+"""Bytes kept behind a head that asks for an upgrade; a client should wait for the 101."""
+
+_METHOD_SIZE: Final = 64
+
+_request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!\"$-~]+) HTTP/1\.([01])\r\n").match
+_parts_of_line: Final = re.compile(rb"([^ ]*) ([^ ]*) (.*)", re.DOTALL).fullmatch
+_absolute_form: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL).fullmatch
+_bad_line_end: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|\x00").search
+
+# All others are shown to llhttp as POST, which to it differs in nothing: it knows a fixed list, and does
+# things of its own for CONNECT and PRI.
+_SHOWN_AS_SENT: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
+
+_VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
+
+_HEAD, _LENGTH, _CHUNKED, _ASKING, _COMPLETE, _UPGRADED, _FAILED = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """
+    How much of a head is read.
+
+    @ivar head_size: bytes from the request line to the empty line.
+    @ivar header_count: number of headers.
+    @ivar target_size: bytes of the target.
+    """
+
+    head_size: int = 65536
+    header_count: int = 200
+    target_size: int = 16384
+
+
+class RequestParser:
+    """
+    Parses the requests of one connection.
+
+    A message's events come from L{feed}; what the client sends beyond its end
+    waits until L{next} is called. After a L{BadMessage} the parser ignores
+    everything: answer and close.
+    """
+
+    __slots__ = ("_chunks", "_judge", "_left", "_limits", "_state", "_waiting")
+
+    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:
+        self._limits = limits
+        self._judge = HeadJudge(httptools.HttpRequestParser, 400)
+        self._state = _HEAD
+        self._left = 0
+        self._chunks: ChunkedDecoder | None = None
+        self._waiting = bytearray()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes kept that belong to no event yet: pause reading while the current message is complete."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether not even a byte of the next head has come: the time to close a kept-alive connection."""
+        return self._state == _HEAD and not self._waiting
+
+    def feed(self, data: bytes) -> list[RequestEvent]:
+        """
+        Take what the client sent.
+
+        @return: the events of the current message: its head, pieces of its
+            body, its L{End}; none if it is complete or waits for
+            L{accept_upgrade} or L{decline_upgrade}.
+        @raise BadMessage: for a flaw; nothing of this call may be acted upon.
+        """
+        try:
+            if self._state == _HEAD and not self._waiting:
+                end = data.find(b"\r\n\r\n")
+                if end >= 0:
+                    return self._message(data, end + 4)
+            return self._feed(data)
+        except BadMessage:
+            self._state = _FAILED
+            raise
+
+    def next(self) -> list[RequestEvent]:
+        """
+        Go on to the next message: the answer to the last one is finished.
+
+        @return: its events, as far as it has come already.
+        @raise BadMessage: as L{feed}.
+        @raise RuntimeError: if the current message is not complete.
+        """
+        if self._state != _COMPLETE:
+            raise RuntimeError("the current message is not complete")
+        self._state = _HEAD
+        if not self._waiting:
+            return []
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        return self.feed(data)
+
+    def accept_upgrade(self) -> bytes:
+        """
+        Say that the connection carries another protocol from now on.
+
+        @return: its bytes that came already.
+        """
+        self._leave_asking(_UPGRADED)
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        return data
+
+    def decline_upgrade(self) -> list[RequestEvent]:
+        """
+        Say that the request is answered as any other.
+
+        @return: its L{End}.
+        """
+        self._leave_asking(_COMPLETE)
+        return [END]
+
+    def _leave_asking(self, state: int) -> None:
+        if self._state != _ASKING:
+            raise RuntimeError("no upgrade is asked for")
+        self._state = state
+
+    def _feed(self, data: bytes) -> list[RequestEvent]:
+        """All but a head in one piece."""
+        if self._state == _HEAD:
+            return self._more_of_head(data)
+        if self._state == _LENGTH or self._state == _CHUNKED:
+            events: list[RequestEvent] = []
+            self._body(data, events)
+            return events
+        if self._state == _UPGRADED:
+            raise RuntimeError("the connection carries another protocol")
+        if self._state == _FAILED:
+            return []
+        self._wait(data)
+        return []
+
+    def _more_of_head(self, data: bytes) -> list[RequestEvent]:
+        searched = len(self._waiting)
+        self._waiting += data
+        end = self._waiting.find(b"\r\n\r\n", max(0, searched - 3))
+        if end < 0:
+            self._check_partial_head(max(0, searched - 1))
+            return []
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        return self._message(data, end + 4)
+
+    def _check_partial_head(self, start: int) -> None:
+        """Refuse early what can never become a head."""
+        waiting = self._waiting
+        if len(waiting) >= self._limits.head_size:
+            raise BadMessage(431, "head_too_large")
+        if _bad_line_end(waiting, start):
+            raise BadMessage(400, "line_end")
+        line_end = waiting.find(b"\r\n", 0, self._limits.target_size + _METHOD_SIZE + 12)
+        if line_end >= 0:
+            if start <= line_end + 2 and not _request_line(waiting):
+                raise _bad_request_line(bytes(waiting[:line_end]))
+        elif len(waiting) > self._limits.target_size + _METHOD_SIZE + 11:
+            raise BadMessage(414, "target_too_long")
+        elif waiting[:1] and not is_token(waiting[:1]):
+            raise BadMessage(400, "method")
+
+    def _message(self, data: bytes, end: int) -> list[RequestEvent]:
+        head = self._head(data, end)
+        events: list[RequestEvent] = [head]
+        rest = data[end:]
+        if head.upgrade is not None:
+            self._state = _ASKING
+            self._wait(rest)
+        elif head.body <= 0 and head.body != UNTIL_END:
+            self._state = _COMPLETE
+            if head.body == NO_BODY:
+                self._judge.reuse()
+            events.append(END)
+            if rest:
+                self._wait(rest)
+        else:
+            self._begin_body(head.body)
+            self._body(rest, events)
+        return events
+
+    def _head(self, data: bytes, end: int) -> RequestHead:
+        limits = self._limits
+        if end > limits.head_size:
+            raise BadMessage(431, "head_too_large")
+        match = _request_line(data)
+        if match is None:
+            raise _bad_request_line(data[: data.index(b"\r\n")])
+        method, target, digit = match.groups()
+        if len(target) > limits.target_size:
+            raise BadMessage(414, "target_too_long")
+        bytes_of_head = data if end == len(data) else data[:end]
+        # A header has at least four bytes, so that a small head need not be counted.
+        if end > 4 * limits.header_count and bytes_of_head.count(b"\r\n") - 2 > limits.header_count:
+            raise BadMessage(431, "too_many_headers")
+        if method in _SHOWN_AS_SENT:
+            headers = self._judge.headers_of(bytes_of_head)
+        elif method == b"CONNECT":
+            raise BadMessage(405, "connect")
+        else:
+            headers = self._judge.headers_of(b"POST" + bytes_of_head[len(method) :])
+        return _make_head(method, target, digit, without_outer_blanks(bytes_of_head, headers))
+
+    def _begin_body(self, length: int) -> None:
+        if length == UNTIL_END:
+            self._state = _CHUNKED
+            self._chunks = ChunkedDecoder(400)
+        else:
+            self._state = _LENGTH
+            self._left = length
+
+    def _body(self, data: bytes, events: list[RequestEvent]) -> None:
+        rest: bytes | None = None
+        if self._state == _LENGTH:
+            piece = data if len(data) <= self._left else data[: self._left]
+            if piece:
+                events.append(piece)
+                self._left -= len(piece)
+            if self._left == 0:
+                events.append(END)
+                rest = data[len(piece) :]
+        elif self._chunks is not None:
+            payload: list[bytes] = []
+            rest = self._chunks.feed(data, payload)
+            events += payload
+            if rest is not None:
+                events.append(End(self._chunks.trailers) if self._chunks.trailers else END)
+                self._chunks = None
+        if rest is not None:
+            self._state = _COMPLETE
+            self._wait(rest)
+
+    def _wait(self, data: bytes) -> None:
+        self._waiting += data
+        asking = self._state == _ASKING
+        limit = UPGRADE_WAITING_LIMIT if asking else WAITING_LIMIT + self._limits.head_size
+        if len(self._waiting) > limit:
+            raise BadMessage(400, "bytes_before_upgrade" if asking else "too_much_pipelined")
+
+
+def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> RequestHead:
+    """Build the head from what llhttp accepted; every remaining check of framing, host and upgrade."""
+    minor = 1 if digit == b"1" else 0
+    host_value: bytes | None = None
+    upgrade: bytes | None = None
+    expects = False
+    cookie = b""
+    framing = Framing(400)
+    for kind, value in [(kind, header[1]) for header in headers if (kind := KINDS[header[0]])]:
+        if kind == HOST:
+            if host_value is not None:
+                raise BadMessage(400, "more_than_one_host")
+            host_value = value
+        elif kind == COOKIE:
+            cookie = cookie + b"; " + value if cookie else value
+        elif kind == UPGRADE:
+            upgrade = b"" if upgrade is not None else value.lower()
+        elif kind == EXPECT:
+            expects = value.lower() == b"100-continue" and minor == 1
+        else:
+            framing.take(kind, value, minor)
+    if host_value is None:
+        raise BadMessage(400, "no_host")
+    host, port = parse_host(host_value)
+    if target[0] != 0x2F:
+        target = _other_form(method, target, (host, port))
+    if framing.chunked:
+        body = UNTIL_END
+    else:
+        body = NO_BODY if framing.length is None else framing.length
+    if upgrade is not None and not (
+        b"upgrade" in framing.tokens and method == b"GET" and body == NO_BODY and minor and is_token(upgrade)
+    ):
+        upgrade = None
+    return RequestHead(
+        method,
+        target,
+        _VERSIONS[digit],
+        headers,
+        host,
+        port,
+        body,
+        framing.keeps_alive(minor),
+        upgrade,
+        expects and body != NO_BODY and body != 0,
+        framing.tokens,
+        cookie,
+    )
+
+
+def _other_form(method: bytes, target: bytes, host: tuple[bytes, int | None]) -> bytes:
+    """A target that does not begin with a slash (RFC 9112, sections 3.2.2 and 3.2.4)."""
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    match = _absolute_form(target)
+    if match is None:
+        raise BadMessage(400, "target")
+    authority, rest = match.groups()
+    if parse_host(authority) != host:
+        raise BadMessage(400, "host_unlike_target")
+    if not rest and method == b"OPTIONS":
+        return b"*"
+    return bytes(rest) if rest.startswith(b"/") else b"/" + rest
+
+
+def _bad_request_line(line: bytes) -> BadMessage:
+    """The rule that a request line breaks."""
+    match = _parts_of_line(line)
+    if match is None:
+        return BadMessage(400, "request_line")
+    method, target, version = match.groups()
+    if not is_token(method) or len(method) > _METHOD_SIZE:
+        return BadMessage(400, "method")
+    if not re.fullmatch(rb"HTTP/1\.[01]", version):
+        return BadMessage(400, "version")
+    return BadMessage(400, "fragment" if b"#" in target else "target")

@@ -1,0 +1,263 @@
+"""
+Responses of one backend connection, read against the request they answer.
+
+The request decides what may follow: HEAD has no body whatever the head says,
+101 comes only if it was asked for, 1xx only before the final answer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+import httptools
+
+from appproxy.httpwire.chunked import ChunkedDecoder
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.fields import KINDS, UPGRADE, Framing, without_outer_blanks
+from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
+from appproxy.httpwire.llhttp import HeadJudge
+
+ResponseEvent: TypeAlias = ResponseHead | bytes | End
+
+HEAD_SIZE: Final = 64 * 1024
+"""Bytes of a response's head; the edge takes as much from browsers."""
+
+HEADER_COUNT: Final = 400
+"""Headers of a response: twice a request's, for applications that set a cookie for everything."""
+
+INTERIM_LIMIT: Final = 32
+"""Interim (1xx) heads before the final one."""
+
+_status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n").match
+_STATUS_LINE_START: Final = b"HTTP/1."
+
+_HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _COMPLETE, _UPGRADED, _FAILED = range(7)
+
+
+class ResponseParser:
+    """
+    Parses the responses of one connection, one exchange after the other.
+
+    After an accepted 101 L{feed} hands on all bytes as they are. After a
+    L{BadMessage} the parser ignores everything.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_interim",
+        "_judge",
+        "_keep_alive",
+        "_left",
+        "_method",
+        "_state",
+        "_stray",
+        "_upgrade",
+        "_waiting",
+    )
+
+    def __init__(self, method: bytes, upgrade: bytes | None = None) -> None:
+        """
+        @param method: of the request that is answered.
+        @param upgrade: the lower-case token of the upgrade that it asks for.
+        """
+        self._judge = HeadJudge(httptools.HttpResponseParser, 502)
+        self._chunks: ChunkedDecoder | None = None
+        self._waiting = bytearray()
+        self._left = 0
+        self._stray = False
+        self._begin(method, upgrade)
+
+    def reset(self, method: bytes, upgrade: bytes | None = None) -> None:
+        """
+        Begin the next exchange on the same connection; only while L{reusable}.
+
+        @raise RuntimeError: if the last exchange left the connection unclean.
+        """
+        if not self.reusable:
+            raise RuntimeError("the connection cannot serve another exchange")
+        self._begin(method, upgrade)
+
+    def _begin(self, method: bytes, upgrade: bytes | None) -> None:
+        self._method = method
+        self._upgrade = upgrade
+        self._interim = 0
+        self._keep_alive = False
+        self._state = _HEAD
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the exchange ended cleanly, with no byte beyond it, and the connection lives on."""
+        return self._state == _COMPLETE and self._keep_alive and not self._stray
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response has ended."""
+        return self._state == _COMPLETE
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether a 101 was accepted: all bytes belong to another protocol."""
+        return self._state == _UPGRADED
+
+    def feed(self, data: bytes) -> list[ResponseEvent]:
+        """
+        Take what the backend sent.
+
+        @return: interim heads, the final head, pieces of the body, the L{End}.
+            Bytes after the end are dropped and make the connection not
+            L{reusable}.
+        @raise BadMessage: for a flaw; nothing of this call may be acted upon.
+        """
+        events: list[ResponseEvent] = []
+        try:
+            while data:
+                data = self._step(data, events)
+        except BadMessage:
+            self._state = _FAILED
+            raise
+        return events
+
+    def eof(self, clean: bool) -> list[ResponseEvent]:
+        """
+        The backend closed the connection.
+
+        @param clean: whether it said so (over TLS: close_notify came).
+        @return: the L{End} of what ends with the connection; nothing if the
+            response was complete.
+        @raise BadMessage: if the response is not complete.
+        """
+        state = self._state
+        self._keep_alive = False
+        if state == _COMPLETE:
+            return []
+        self._state = _FAILED
+        if state == _UPGRADED or (state == _UNTIL_CLOSE and clean):
+            self._state = _COMPLETE
+            return [END]
+        raise BadMessage(502, "closed_before_head" if state == _HEAD else "closed_in_body")
+
+    def _step(self, data: bytes, events: list[ResponseEvent]) -> bytes:
+        """
+        Take one head, or as much body as there is.
+
+        @return: what is left.
+        """
+        if self._state == _HEAD:
+            return self._head(data, events)
+        if self._state == _LENGTH:
+            return self._length(data, events)
+        if self._state == _CHUNKED and self._chunks is not None:
+            return self._chunked(self._chunks, data, events)
+        if self._state == _UNTIL_CLOSE or self._state == _UPGRADED:
+            events.append(data)
+            return b""
+        if self._state == _COMPLETE:
+            self._stray = True
+        return b""
+
+    def _length(self, data: bytes, events: list[ResponseEvent]) -> bytes:
+        piece = data if len(data) <= self._left else data[: self._left]
+        events.append(piece)
+        self._left -= len(piece)
+        if self._left == 0:
+            self._complete(events)
+        return data[len(piece) :]
+
+    def _chunked(self, chunks: ChunkedDecoder, data: bytes, events: list[ResponseEvent]) -> bytes:
+        payload: list[bytes] = []
+        rest = chunks.feed(data, payload)
+        events += payload
+        if rest is None:
+            return b""
+        self._chunks = None
+        self._state = _COMPLETE
+        events.append(End(chunks.trailers) if chunks.trailers else END)
+        return rest
+
+    def _complete(self, events: list[ResponseEvent]) -> None:
+        self._state = _COMPLETE
+        events.append(END)
+
+    def _head(self, data: bytes, events: list[ResponseEvent]) -> bytes:
+        if self._waiting:
+            searched = len(self._waiting)
+            self._waiting += data
+            end = self._waiting.find(b"\r\n\r\n", max(0, searched - 3))
+            data = bytes(self._waiting) if end >= 0 else b""
+        else:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._waiting += data
+        if end < 0:
+            self._check_partial_head()
+            return b""
+        self._waiting.clear()
+        end += 4
+        if end > HEAD_SIZE:
+            raise BadMessage(502, "head_too_large")
+        head = self._parse_head(data if end == len(data) else data[:end])
+        events.append(head)
+        self._begin_body(head, events)
+        return data[end:]
+
+    def _check_partial_head(self) -> None:
+        if len(self._waiting) >= HEAD_SIZE:
+            raise BadMessage(502, "head_too_large")
+        if not _STATUS_LINE_START.startswith(self._waiting[: len(_STATUS_LINE_START)]):
+            raise BadMessage(502, "status_line")
+
+    def _parse_head(self, data: bytes) -> ResponseHead:
+        match = _status_line(data)
+        if match is None:
+            raise BadMessage(502, "status_line")
+        if len(data) > 4 * HEADER_COUNT and data.count(b"\r\n") - 2 > HEADER_COUNT:
+            raise BadMessage(502, "too_many_headers")
+        digit, digits, reason = match.groups()
+        minor = 1 if digit == b"1" else 0
+        status = int(digits)
+        headers = without_outer_blanks(data, self._judge.headers_of(data))
+        framing = Framing(502)
+        upgrades = []
+        for kind, value in [(kind, header[1]) for header in headers if (kind := KINDS[header[0]])]:
+            if kind == UPGRADE:
+                upgrades.append(value.lower())
+            else:
+                framing.take(kind, value, minor)
+        if status < 200:
+            self._check_interim(status, upgrades, framing)
+        body = self._body_length(status, framing)
+        self._chunks = ChunkedDecoder(502) if framing.chunked and body == UNTIL_END else None
+        self._keep_alive = framing.keeps_alive(minor) and (body != UNTIL_END or framing.chunked)
+        return ResponseHead(
+            status, reason or b"", (1, minor), headers, body, self._keep_alive, framing.tokens
+        )
+
+    def _check_interim(self, status: int, upgrades: list[bytes], framing: Framing) -> None:
+        self._interim += 1
+        if self._interim > INTERIM_LIMIT:
+            raise BadMessage(502, "too_many_interim")
+        if framing.length or framing.chunked:
+            raise BadMessage(502, "interim_with_body")
+        asked = self._upgrade is not None and upgrades == [self._upgrade]
+        if status == 101 and not (asked and b"upgrade" in framing.tokens):
+            raise BadMessage(502, "upgrade_not_asked_for")
+
+    def _body_length(self, status: int, framing: Framing) -> int:
+        """RFC 9112, section 6.3."""
+        if status < 200 or status == 204 or status == 304 or self._method == b"HEAD":
+            return NO_BODY
+        if framing.length is not None:
+            return framing.length
+        return UNTIL_END
+
+    def _begin_body(self, head: ResponseHead, events: list[ResponseEvent]) -> None:
+        if head.body > 0:
+            self._left = head.body
+            self._state = _LENGTH
+        elif head.body == UNTIL_END:
+            self._state = _CHUNKED if self._chunks is not None else _UNTIL_CLOSE
+        elif head.status == 101:
+            self._state = _UPGRADED
+        elif head.status >= 200:
+            self._complete(events)

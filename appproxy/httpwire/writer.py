@@ -1,0 +1,117 @@
+"""
+Writes heads and bodies of HTTP/1.1: nothing that was received is copied
+through, and nothing leaves that could be read as more than one head.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
+from appproxy.httpwire.names import LINE_STARTS
+
+_request_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.1").fullmatch
+
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status.value: b"HTTP/1.1 %d %s" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+
+_CHUNKED: Final[Headers] = [(b"Transfer-Encoding", b"chunked")]
+_CLOSE: Final[Headers] = [(b"Connection", b"close")]
+_NOTHING: Final[Headers] = []
+
+
+def write_request(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """
+    The bytes of a request's head in HTTP/1.1.
+
+    @raise BadMessage: for CR, LF or NUL anywhere, a name that is no token, a
+        target with blanks.
+    """
+    line = method + b" " + target + b" HTTP/1.1"
+    if not _request_line(line):
+        raise BadMessage(400, "request_line")
+    return _write(line, headers)
+
+
+def write_response(status: int, reason: bytes | None, headers: Headers) -> bytes:
+    """
+    The bytes of a response's head in HTTP/1.1 (a server's own version, also
+    towards clients of 1.0: RFC 9110, section 2.5).
+
+    @param reason: the phrase; L{None} for the usual one.
+    @raise BadMessage: for CR, LF or NUL anywhere, or a name that is no token.
+    """
+    line = _STATUS_LINES.get(status) if reason is None else None
+    if line is None:
+        if not 100 <= status <= 599:
+            raise BadMessage(502, "status_line")
+        line = b"HTTP/1.1 %d %s" % (status, reason or b"")
+    return _write(line, headers)
+
+
+def _write(line: bytes, headers: Headers) -> bytes:
+    lines = [LINE_STARTS[name] + value for name, value in headers]
+    data = b"\r\n".join([line, *lines, b"", b""])
+    ends = len(headers) + 2
+    if data.count(b"\n") != ends or data.count(b"\r") != ends or b"\0" in data:
+        raise BadMessage(400, "header_value")
+    return data
+
+
+class Framer:
+    """
+    Frames one body for a peer, and holds the sender to its word.
+
+    @ivar headers: the framing headers to put into the head; not to be changed.
+    @ivar closes: whether the body ends with the connection, so that the
+        connection must be closed after L{end}.
+    """
+
+    __slots__ = ("_body", "_chunked", "_left", "closes", "headers")
+
+    def __init__(self, body: int, http_version: tuple[int, int] = (1, 1)) -> None:
+        """
+        @param body: its length, C{UNTIL_END} or C{NO_BODY}.
+        @param http_version: of the peer that reads it.
+        """
+        self._body = body
+        self._left = max(body, 0)
+        self._chunked = body == UNTIL_END and http_version >= (1, 1)
+        self.closes = body == UNTIL_END and not self._chunked
+        if body >= 0:
+            self.headers: Headers = [(b"Content-Length", b"%d" % body)]
+        elif body == NO_BODY:
+            self.headers = _NOTHING
+        else:
+            self.headers = _CHUNKED if self._chunked else _CLOSE
+
+    def data(self, data: bytes) -> bytes:
+        """
+        Frame a piece of the body.
+
+        @raise BadMessage: if it is more than the head announced.
+        """
+        if self._body == UNTIL_END:
+            # An empty chunk would end the body.
+            return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadMessage(502, "body_too_long")
+        return data
+
+    def end(self, trailers: Headers = _NOTHING) -> bytes:
+        """
+        Frame the end of the body.
+
+        @param trailers: filtered ones; only a chunked body can carry them.
+        @raise BadMessage: if there was less than the head announced.
+        """
+        if self._left:
+            raise BadMessage(502, "body_too_short")
+        if not self._chunked:
+            return b""
+        return _write(b"0", trailers) if trailers else b"0\r\n\r\n"
