@@ -199,9 +199,7 @@ class RequestRules:
         headers = [header for header in head.headers if passes[header[0]]]
         named = head.connection
         cookie = head.cookie
-        if not named <= _TRAILER_PREFIXES: Final = (*_REQUEST_PREFIXES, b"accesscontrol")
-
-_USUAL_TOKENS:
+        if not named <= _USUAL_TOKENS:
             headers = [header for header in headers if header[0].lower() not in named]
             if b"cookie" in named:
                 cookie = b""
@@ -255,9 +253,7 @@ def rebuild_response(headers: Headers, keep_length: bool = False) -> Headers:
             named |= connection_tokens(header[1])
         elif verdict == _LENGTH and keep_length and header[0].lower() == b"content-length":
             passed.append(header)
-    if not named <= _TRAILER_PREFIXES: Final = (*_REQUEST_PREFIXES, b"accesscontrol")
-
-_USUAL_TOKENS:
+    if not named <= _USUAL_TOKENS:
         passed = [header for header in passed if header[0].lower() not in named]
     return passed
 
