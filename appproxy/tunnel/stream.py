@@ -323,8 +323,6 @@ class Stream:
                 if not size and self._blocked:
                     break
                 self._credit -= size
-                self._queued -= size
-                self._box.queued -= size
                 if size < len(payload):
                     pending[0] = (DATA, memoryview(payload)[size:])
                     payload = memoryview(payload)[:size]
@@ -336,6 +334,8 @@ class Stream:
             else:
                 pending.popleft()
                 self._announced = True
+            self._queued -= size
+            self._box.queued -= size
             if not pending and self._sending == ENDED:
                 flags |= FIN
             out.append(pack_header(kind, flags, self.id, size))
@@ -390,17 +390,18 @@ class Stream:
             if not box.awake:
                 box.rouse()
         else:
-            self._queue(kind, payload, cost)
+            self._queue(kind, payload)
 
-    def _queue(self, kind: int, payload: bytes, cost: int) -> None:
+    def _queue(self, kind: int, payload: bytes) -> None:
         if self._pending is None:
             self._pending = deque()
         self._pending.append((kind, payload))
-        self._queued += cost
-        self._box.queued += cost
+        size = len(payload)
+        self._queued += size
+        self._box.queued += size
         if not self._rotating and self.sendable:
             self._box.ready(self)
-        if cost and not self._choked:
+        if kind == DATA and not self._choked:
             mark = HIGH_MARK if self._box.queued <= QUEUED_FULL else SMALL_MARK
             if self._queued > mark:
                 self._choked = True
