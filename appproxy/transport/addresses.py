@@ -161,7 +161,12 @@ def _also_on_ipv6(first: socket.socket, share: bool) -> list[socket.socket]:
         raise
 
 
-def inherited_sockets(name: str, environment: Mapping[str, str], process_id: int) -> list[socket.socket]:
+def inherited_sockets(
+    name: str,
+    environment: Mapping[str, str],
+    process_id: int,
+    first_descriptor: int = _FIRST_INHERITED_DESCRIPTOR,
+) -> list[socket.socket]:
     """
     Sockets that systemd passed under a name (C{sd_listen_fds(3)}).
 
@@ -174,7 +179,7 @@ def inherited_sockets(name: str, environment: Mapping[str, str], process_id: int
     wanted = [index for index, each in enumerate(names[:count]) if each == name]
     if not wanted:
         raise FileNotFoundError(f"systemd passed no socket named {name!r} (FileDescriptorName= of the unit)")
-    return [_adopted(_FIRST_INHERITED_DESCRIPTOR + index) for index in wanted]
+    return [_adopted(first_descriptor + index) for index in wanted]
 
 
 def _adopted(descriptor: int) -> socket.socket:

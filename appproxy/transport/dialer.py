@@ -5,15 +5,23 @@ Dial TLS servers; hand the connection over only when the server is who it should
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, cast
 
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, DNSName, ExtensionNotFound, IPAddress, SubjectAlternativeName
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
-from twisted.internet.defer import Deferred
+from service_identity.hazmat import (
+    DNS_ID,
+    DNSPattern,
+    IPAddress_ID,
+    IPAddressPattern,
+    verify_service_identity,
+)
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, TimeoutError
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -83,9 +91,16 @@ class TlsClientEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
         attempt = _Attempt(self._context, self._tls, protocolFactory)
-        attempt.connected.addTimeout(self._timeout, self._reactor)
+        attempt.connected.addTimeout(self._timeout, self._reactor, _timed_out)
         attempt.begin(self._below)
         return attempt.connected
+
+
+def _timed_out(result: object, _seconds: float) -> object:
+    if isinstance(result, Failure) and result.check(CancelledError):
+        # What every endpoint of Twisted's fails with.
+        raise TimeoutError
+    return result
 
 
 class _Attempt(Factory):
@@ -175,15 +190,30 @@ def unfit_server(context: ClientContext, tls: Any) -> str:
 
 
 def has_host(certificate: Certificate, host: str) -> bool:
-    """Whether a certificate is for this name or address (RFC 9525)."""
+    """Whether a certificate is for this name or address (RFC 9525, section 6)."""
+    wanted = IPAddress_ID(host) if is_address(host) else DNS_ID(host)
     try:
-        if is_address(host):
-            verify_certificate_ip_address(certificate, host)
-        else:
-            verify_certificate_hostname(certificate, host)
-    except (VerificationError, CertificateError):
+        verify_service_identity(list(_patterns(certificate)), [wanted], [])
+    except (VerificationError, CertificateError, ExtensionNotFound, ValueError):
         return False
     return True
+
+
+def _patterns(certificate: Certificate) -> Iterator[DNSPattern | IPAddressPattern]:
+    """
+    The DNS names and addresses among the alternative names, without those that are neither.
+
+    Not service_identity's own C{extract_patterns}: it fails on the URIs that carry our roles.
+    """
+    names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    for name in names.get_values_for_type(DNSName):
+        try:
+            yield DNSPattern.from_bytes(name.encode("ascii"))
+        except (CertificateError, UnicodeError):
+            continue
+    for address in names.get_values_for_type(IPAddress):
+        if not isinstance(address, IPv4Network | IPv6Network):
+            yield IPAddressPattern(address)
 
 
 def loss_reason(reason: Failure) -> str:

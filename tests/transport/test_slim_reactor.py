@@ -1,0 +1,136 @@
+"""Tests of L{appproxy.transport.slim_reactor}."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+
+from appproxy.transport.slim_reactor import NEEDED_NAMES, SlimEPollReactor
+from tests.transport.support import Recorder, run_reactor
+
+
+class Bad(Recorder):
+    """Fails at the first byte."""
+
+    def dataReceived(self, data: bytes) -> None:
+        raise ZeroDivisionError
+
+
+class SlimReactorTests(SynchronousTestCase):
+    """A shorter way to the transports, and an end to every turn."""
+
+    def test_names_of_twisted(self) -> None:
+        """What is used of Twisted without being promised is still there, with the arguments that we give."""
+        reactor = EPollReactor()
+        for name in NEEDED_NAMES:
+            self.assertTrue(hasattr(reactor, name), name)
+        self.assertEqual(list(inspect.signature(EPollReactor.doPoll).parameters), ["self", "timeout"])
+        self.assertEqual(
+            list(inspect.signature(reactor._disconnectSelectable).parameters)[:3],
+            ["selectable", "why", "isRead"],
+        )
+        self.assertEqual(
+            list(inspect.signature(reactor._doReadOrWrite).parameters), ["selectable", "fd", "event"]
+        )
+        source = inspect.getsource(EPollReactor.doPoll)
+        for expected in ("self._poller.poll(timeout, len(self._selectables))", "self._selectables[fd]"):
+            self.assertIn(expected, source)
+
+    def test_end_of_turn_does_not_wait(self) -> None:
+        """Work for the turn's end is done at once, though no event and no timer is near."""
+        reactor = SlimEPollReactor()
+        order: list[str] = []
+
+        async def main() -> None:
+            done: Deferred[None] = Deferred()
+
+            def last() -> None:
+                order.append("second turn")
+                done.callback(None)
+
+            def first() -> None:
+                order.append("end of turn")
+                reactor.at_end_of_turn(last)
+
+            reactor.at_end_of_turn(first)
+            order.append("in the turn")
+            await done
+
+        run_reactor(reactor, main, 5)
+        self.assertEqual(order, ["in the turn", "end of turn", "second turn"])
+
+    def test_failing_work(self) -> None:
+        """Work that raises is logged, and the rest still done."""
+        reactor = SlimEPollReactor()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        async def main() -> None:
+            done: Deferred[None] = Deferred()
+            reactor.at_end_of_turn(fail)
+            reactor.at_end_of_turn(lambda: done.callback(None))
+            await done
+
+        run_reactor(reactor, main, 5)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_connections(self) -> None:
+        """Bytes go both ways; a close is noticed; a protocol that raises loses its connection only."""
+        reactor = SlimEPollReactor()
+        good, bad = Recorder(echo=True), Bad()
+        servers = iter([good, bad])
+        clients = [Recorder(), Recorder()]
+
+        async def main() -> None:
+            factory = Factory.forProtocol(lambda: next(servers))
+            port = cast(Any, reactor).listenTCP(0, factory, interface="127.0.0.1")
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+            for client in clients:
+                await connectProtocol(endpoint, client)
+                client.transport.write(b"x" * 500_000)
+            await clients[1].until_lost()
+            await clients[0].until_received(500_000)
+            clients[0].transport.loseConnection()
+            await good.until_lost()
+            await port.stopListening()
+
+        run_reactor(reactor, main)
+        self.assertEqual(len(clients[0].received), 500_000)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_install(self) -> None:
+        """A process can make it its reactor, and it wakes for threads, signals and children as ever."""
+        program = (
+            "from appproxy.transport import slim_reactor; slim_reactor.install()\n"
+            "from twisted.internet import reactor, threads, utils\n"
+            "import os, signal\n"
+            "def after(_):\n"
+            "    return utils.getProcessOutput('/bin/echo', ['child'])\n"
+            "def then(out):\n"
+            "    print(type(reactor).__name__, out.decode().strip(), flush=True)\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n"
+            "def begin():\n"
+            "    threads.deferToThread(int).addCallback(after).addCallback(then)\n"
+            "reactor.callWhenRunning(begin)\n"
+            "reactor.run()\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd=os.getcwd(),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+        self.assertEqual(result.stdout.strip(), "SlimEPollReactor child", result.stderr)
