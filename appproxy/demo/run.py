@@ -159,7 +159,9 @@ class Demo:
         await self._start_daemon("edge", folder, folder.edge)
         await self._appproxy("--server", server, "apply", "--yes", str(folder.applications))
         self._tell("Enrolling and starting the connector")
-        printed = await self._appproxy("--server", server, "connector", "token", "--group", GROUP)
+        printed = await self._appproxy(
+            "--server", server, "connector", "token", "--group", GROUP, "--name", GROUP
+        )
         token = _TOKEN.search(printed)
         if token is None:
             raise DemoFailed("appproxy connector token printed no token")
