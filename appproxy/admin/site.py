@@ -90,10 +90,10 @@ class AdminResource(Resource):
     async def _ask(self, request: Request) -> object:
         peer = await self._peer(request)
         body = _body_of(request)
-        version, *path = [unquote(part) for part in request.path.decode("ascii").split("/")[1:]]
+        version, *path = [unquote(part) for part in request.path.decode("ascii", "replace").split("/")[1:]]
         if version != "v1":
             raise not_found("version", version)
-        handler = self._api.handler(request.method.decode("ascii"), tuple(path))
+        handler = self._api.handler(request.method.decode("ascii", "replace"), tuple(path))
         return await handler(Call(peer, body))
 
     async def _peer(self, request: Request) -> Peer:
@@ -121,6 +121,12 @@ class AdminSite(Site):
             reactor=reactor,
         )
         self.displayTracebacks = False
+
+    def startFactory(self) -> None:
+        """Nothing: there is no access log here, so no clock for it has to tick."""
+
+    def stopFactory(self) -> None:
+        """Nothing, as L{startFactory}."""
 
     def log(self, request: Any) -> None:
         """Nothing: what matters has its audit line."""
