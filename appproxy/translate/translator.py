@@ -1,0 +1,121 @@
+"""
+The translation of one application's addresses in requests and responses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.names import NameMemo
+from appproxy.model.web_address import WebAddress
+from appproxy.translate.set_cookie import SetCookieMap
+from appproxy.translate.urls import UrlMap, path_bytes
+
+_LOCATION, _REFRESH, _LINK, _SET_COOKIE = range(1, 5)
+_RESPONSE_KINDS: Final = {
+    b"location": _LOCATION,
+    b"content-location": _LOCATION,
+    b"refresh": _REFRESH,
+    b"link": _LINK,
+    b"set-cookie": _SET_COOKIE,
+}
+_response_kinds: Final = NameMemo(lambda name: _RESPONSE_KINDS.get(name.lower(), 0))
+
+_DESTINATION, _ORIGIN = range(1, 3)
+_REQUEST_KINDS: Final = {b"destination": _DESTINATION, b"referer": _DESTINATION, b"origin": _ORIGIN}
+_request_kinds: Final = NameMemo(lambda name: _REQUEST_KINDS.get(name.lower(), 0))
+
+_refresh: Final = re.compile(
+    rb"""([ \t]*[0-9.]+[ \t]*[;,]?[ \t]*(?:[Uu][Rr][Ll][ \t]*=[ \t]*)?)(["']?)([^"']*)(.*)""", re.DOTALL
+).fullmatch
+# Quoted strings come first, so that an angle bracket in a title is none.
+_link_targets: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|<([^<>"]*)>').sub
+_path_end: Final = re.compile(rb"[?#]").search
+
+
+class Translator:
+    """
+    Translates between an application's internal and external address.
+    """
+
+    __slots__ = ("_cookies", "_external_path", "_internal_path", "_inwards", "_outwards")
+
+    def __init__(self, internal: WebAddress, external: WebAddress) -> None:
+        self._outwards = UrlMap(internal, external)
+        self._inwards = UrlMap(external, internal)
+        self._cookies = SetCookieMap(internal, external)
+        self._internal_path = path_bytes(internal)
+        self._external_path = path_bytes(external)
+
+    def target(self, target: bytes) -> bytes:
+        """
+        The backend's target of a client's target: only the published prefix
+        changes, all other bytes stay as the client sent them.
+
+        @raise BadMessage: if the target is not below the external address.
+        """
+        if self._external_path == self._internal_path == b"/" or target == b"*":
+            return target
+        if target.startswith(self._external_path):
+            return self._internal_path + target[len(self._external_path) :]
+        return self._other_spelling(target)
+
+    def _other_spelling(self, target: bytes) -> bytes:
+        """A prefix without the slash at its end, or with needless percent signs (never an encoded slash)."""
+        end = _path_end(target)
+        path = target[: end.start()] if end else target
+        prefix = self._external_path.split(b"/")
+        parts = path.split(b"/", len(prefix) - 1)
+        if path and path == self._external_path[:-1]:
+            return (self._internal_path[:-1] or b"/") + target[len(path) :]
+        if [unquote_to_bytes(part) for part in parts[:-1]] != [
+            unquote_to_bytes(part) for part in prefix[:-1]
+        ]:
+            raise BadMessage(400, "target_outside_application")
+        return self._internal_path + target[len(b"/".join([*parts[:-1], b""])) :]
+
+    def response_headers(self, headers: Headers) -> Headers:
+        """
+        Translate what a backend says to what its users see: Location,
+        Content-Location, Refresh, Link and Set-Cookie. What points elsewhere
+        or cannot be read stays as it is.
+        """
+        return [
+            (header[0], self._outward(kind, header[1])) if (kind := _response_kinds[header[0]]) else header
+            for header in headers
+        ]
+
+    def request_headers(self, headers: Headers) -> Headers:
+        """
+        Translate what a client says of this application's external address to
+        what the backend knows: Destination (RFC 4918, section 10.3), Referer
+        and Origin. For applications whose Host header is translated: they
+        compare these with it.
+        """
+        return [
+            (header[0], self._inward(kind, header[1])) if (kind := _request_kinds[header[0]]) else header
+            for header in headers
+        ]
+
+    def _inward(self, kind: int, value: bytes) -> bytes:
+        return self._inwards.origin(value) if kind == _ORIGIN else self._inwards.reference(value)
+
+    def _outward(self, kind: int, value: bytes) -> bytes:
+        if kind == _SET_COOKIE:
+            return self._cookies.translate(value)
+        if kind == _LOCATION:
+            return self._outwards.reference(value)
+        if kind == _LINK:
+            return _link_targets(self._link_target, value)
+        match = _refresh(value)
+        if match is None:
+            return value
+        start, quote, url, rest = match.groups()
+        return start + quote + self._outwards.reference(url) + rest
+
+    def _link_target(self, match: re.Match[bytes]) -> bytes:
+        return match[0] if match[1] is None else b"<" + self._outwards.reference(match[1]) + b">"
