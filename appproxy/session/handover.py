@@ -157,7 +157,10 @@ class Handover:
         @raise BadSeal: if it is not ours.
         """
         data = self._keyring.unseal(Purpose.SIGN_IN_REQUEST, self._auth_host, sealed)
-        return SignInRequest(**json.loads(data))
+        try:
+            return SignInRequest(**json.loads(data))
+        except (TypeError, ValueError):
+            raise BadSeal("not the form of this version") from None
 
     def is_stale(self, request: SignInRequest) -> bool:
         """Whether a request is so old (a bookmark, a page left open) that its host must make a new one."""

@@ -7,7 +7,6 @@ dict. Deleting the record ends the session at every edge at once.
 
 from __future__ import annotations
 
-import heapq
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +21,8 @@ from twisted.python.failure import Failure
 from appproxy.model.principal import Principal
 from appproxy.session.follower import Follower
 from appproxy.session.keyring import Keyring
+from appproxy.session.memory import KnownSession, SessionMemory
+from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
 from appproxy.session.patience import in_time
 from appproxy.session.record import (
     SessionRecord,
@@ -47,17 +48,10 @@ from appproxy.store.istore import (
 from appproxy.store.keys import SESSIONS, BadDocument, encode_document
 from appproxy.store.sealing import Sealer
 
+__all__ = ["CookieProblem", "Lifetimes", "NotHere", "Sessions", "StoreAway", "Tokens"]
+
 TOUCH_SECONDS: Final = 60.0
 """A session's use is told to the store at most this often."""
-
-MAXIMUM_SESSIONS: Final = 50_000
-"""Sessions kept in memory, about 2 KB each; one more costs a read of the store."""
-
-MAXIMUM_COOKIES: Final = 100_000
-"""Opened cookies kept, one for each session and host; one more costs an unsealing."""
-
-MAXIMUM_ENDED: Final = 100_000
-"""Ended sessions remembered, so that their cookies cost no read of the store."""
 
 MAXIMUM_FETCHES: Final = 1_000
 """Records being read at once: more means that the store does not keep up."""
@@ -77,34 +71,6 @@ _T = TypeVar("_T")
 _log = Logger()
 
 
-class NotHere(Exception):
-    """
-    The cookie is genuine, but this process has not seen its session yet.
-
-    @ivar session_id: what to L{Sessions.fetch}, before asking again.
-    """
-
-    def __init__(self, session_id: str) -> None:
-        super().__init__(session_id[:8])
-        self.session_id = session_id
-
-
-class CookieProblem(Exception):
-    """
-    There is no session behind this cookie.
-
-    @ivar reason: C{cookie_invalid}, C{session_ended} or C{session_expired}.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class StoreAway(Exception):
-    """The store has been away for longer than sessions may go on without it."""
-
-
 class Lifetimes(Protocol):
     """What C{[session]} says, in seconds."""
 
@@ -121,30 +87,9 @@ class Lifetimes(Protocol):
         """How long known sessions go on while the store is away."""
 
 
-class _Session:
-    """
-    A session as this process knows it.
-
-    @ivar check_at: until then a cookie that was opened once is good without
-        another look: before the next touch, the end, and the end of grace.
-        In the past as soon as anything about the session changed.
-    """
-
-    __slots__ = ("check_at", "expires_at", "id", "lease", "principal", "revision", "touch_at")
-
-    def __init__(self, record: SessionRecord, revision: int, touch_at: float) -> None:
-        self.id = record.session_id
-        self.principal = record.principal
-        self.expires_at = record.expires_at
-        self.lease = record.lease
-        self.revision = revision
-        self.check_at = 0.0
-        self.touch_at = touch_at
-
-
 class Sessions:
     """
-    Every session that this edge knows of.
+    Every session, as this process sees them.
 
     @param clock: its seconds are those of the epoch, as the reactor's are.
     """
@@ -159,18 +104,16 @@ class Sessions:
         self._now = clock.seconds
         self._lifetimes = lifetimes
         self._touch_seconds = min(TOUCH_SECONDS, lifetimes.idle_lifetime / 4)
-        self._sessions: dict[str, _Session] = {}
-        self._opened: dict[tuple[bytes, bytes], _Session] = {}
-        self._ended: dict[str, str] = {}
-        self._expiries: list[tuple[float, str]] = []
+        self._memory = SessionMemory()
+        self._opened = self._memory.opened
         self._fetching: SingleFlight[bool] = SingleFlight()
         self._watchers: list[Callable[[str], None]] = []
-        self._follower = Follower(store, SESSIONS, clock, self._read, self._changed, self._broken)
+        self._follower = Follower(store, SESSIONS, clock, self._read, self._changed, self._memory.distrust)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._memory.sessions)
 
     @property
     def ready(self) -> bool:
@@ -219,25 +162,22 @@ class Sessions:
         return self._look_closer(cookie, host) if cookie else None
 
     def _look_closer(self, cookie: bytes, host: bytes) -> Principal:
-        now = self._now()
-        grace_ends = self._grace_ends()
+        now, grace_ends = self._now(), self._grace_ends()
         if now >= grace_ends:
             raise StoreAway
         session_id = self._pointed_at(cookie, host, now)
-        session = self._sessions.get(session_id)
-        if session is None:
-            reason = self._ended.get(session_id)
-            raise CookieProblem(reason) if reason else NotHere(session_id)
-        if now >= session.expires_at:
+        session = self._memory.sessions.get(session_id)
+        if session is not None and now >= session.expires_at:
             self._expire(session)
-            raise CookieProblem("session_expired")
-        self.touch(session_id)
-        if session_id in self._ended:
-            raise CookieProblem(self._ended[session_id])
+        elif session is not None:
+            self.touch(session_id)
+        reason = self._memory.ended.get(session_id)
+        if reason is not None:
+            raise CookieProblem(reason)
+        if session is None:
+            raise NotHere(session_id)
         session.check_at = min(session.touch_at, session.expires_at, grace_ends)
-        if len(self._opened) >= MAXIMUM_COOKIES:
-            self._opened.clear()  # no order to keep on every hit; each comes back for one unsealing
-        self._opened[host, cookie] = session
+        self._memory.open(host, cookie, session)
         return session.principal
 
     def _pointed_at(self, cookie: bytes, host: bytes, now: float) -> str:
@@ -259,9 +199,14 @@ class Sessions:
         data = _POINTER.pack(bytes.fromhex(session_id), int(self._now()))
         return self._keyring.seal(Purpose.SESSION_COOKIE, host, data)
 
+    def created_at(self, session_id: str) -> float | None:
+        """When a session known here began, in seconds since the epoch."""
+        session = self._memory.sessions.get(session_id)
+        return None if session is None else session.created_at
+
     def expires_at(self, session_id: str) -> float | None:
         """When a session known here ends at the latest, in seconds since the epoch."""
-        session = self._sessions.get(session_id)
+        session = self._memory.sessions.get(session_id)
         return None if session is None else session.expires_at
 
     # First sight
@@ -273,7 +218,7 @@ class Sessions:
         @return: whether there is such a session; either way L{open_cookie} now knows.
         @raise StoreAway: (as a failure) if nobody can tell.
         """
-        if session_id in self._sessions:
+        if session_id in self._memory.sessions:
             return succeed(True)
         if len(self._fetching) >= MAXIMUM_FETCHES and session_id not in self._fetching:
             return fail(StoreAway())
@@ -284,18 +229,12 @@ class Sessions:
             item, reason = await self._load(session_id)
         except StoreError as error:
             raise StoreAway from error
-        if session_id in self._ended:
-            return False
-        try:
-            record = None if item is None else decode_record(session_id, item.value, self._sealer)
-        except BadDocument as problem:
-            _log.error("{problem}", problem=str(problem), fault="operator")
-            record = None
+        record = None if item is None else self._decoded(session_id, item)
         if item is None or record is None:
-            self._remember_end(session_id, reason)
-            return False
-        self._keep(record, item.revision, self._now())
-        return True
+            self._memory.end(session_id, reason)
+        elif session_id not in self._memory.ended:
+            self._memory.keep(record, item.revision, self._now())
+        return session_id in self._memory.sessions
 
     async def _load(self, session_id: str) -> tuple[Item | None, str]:
         """
@@ -309,10 +248,17 @@ class Sessions:
             item = await self._ask(self._store.get(session_key(session_id)))
             tombstone = None if item else await self._ask(self._store.get(_tombstone(session_id)))
             if generation == self._follower.generation:
-                return item, _why(tombstone)
+                return item, "session_expired" if tombstone is None else "session_ended"
         raise StoreAway
 
-    # Beginning and end
+    def _decoded(self, session_id: str, item: Item) -> SessionRecord | None:
+        try:
+            return decode_record(session_id, item.value, self._sealer)
+        except BadDocument as problem:
+            _log.error("{problem}", problem=str(problem), fault="operator")
+            return None
+
+    # Beginning, use and end
 
     def create(self, principal: Principal, tokens: Tokens) -> Deferred[str]:
         """
@@ -332,24 +278,55 @@ class Sessions:
         key = session_key(session_id)
         put = Put(key, encode_record(record, self._sealer), lease)
         revision = await self._ask(self._store.transact([Compare(key, 0)], [put]))
-        if session_id not in self._ended:
-            self._keep(record, revision, now + self._touch_seconds)
+        if session_id not in self._memory.ended:
+            self._memory.keep(record, revision, now + self._touch_seconds)
         return session_id
+
+    def tokens(self, session_id: str) -> Deferred[Tokens | None]:
+        """
+        What the provider gave at sign-in; never kept in memory.
+
+        @return: L{None} if there is no such session.
+        """
+        return Deferred.fromCoroutine(self._tokens(session_id))
+
+    async def _tokens(self, session_id: str) -> Tokens | None:
+        item = await self._ask(self._store.get(session_key(session_id)))
+        record = None if item is None else self._decoded(session_id, item)
+        return None if record is None else record.tokens
+
+    def touch(self, session_id: str) -> None:
+        """
+        The session is in use. Open streams, which make no new requests, may say so too.
+
+        The store hears of it once a minute at most, by the session's lease.
+        """
+        session = self._memory.sessions.get(session_id)
+        now = self._now()
+        if session is None or now < session.touch_at:
+            return
+        session.touch_at = now + self._touch_seconds
+        self._ask(self._store.keep_alive(session.lease)).addErrback(self._touch_failed, session_id)
+
+    def _touch_failed(self, failure: Failure, session_id: str) -> None:
+        if failure.check(LeaseNotFound):
+            self._end_here(session_id, "session_expired")
+        elif not failure.check(StoreError):
+            _log.failure("a session could not be touched", failure, fault="ours")
 
     def end(self, session_id: str, why: str) -> Deferred[None]:
         """
         End a session: here at once, and everywhere by deleting its record.
 
         @param why: for the log: C{sign_out}, C{administrator}, C{replaced}, ...
+        @raise StoreError: (as a failure) if other edges cannot be told.
         """
-        self._forget(session_id, "session_ended")
-        _log.info(
-            "{event}: session {session} ends: {why}", event="session_ended", session=session_id[:8], why=why
-        )
+        self._end_here(session_id, "session_ended")
         return Deferred.fromCoroutine(self._delete(session_id, why))
 
     async def _delete(self, session_id: str, why: str) -> None:
-        lease = await self._ask(self._store.lease(self._lifetimes.maximum_lifetime + CLOCK_SKEW_SECONDS))
+        seconds = self._lifetimes.maximum_lifetime + CLOCK_SKEW_SECONDS
+        lease = await self._ask(self._store.lease(seconds))
         tombstone = Put(_tombstone(session_id), encode_document({"kind": "session", "why": why}), lease)
         await self._ask(self._store.transact([], [tombstone], [session_key(session_id)]))
 
@@ -364,100 +341,55 @@ class Sessions:
         for start in range(0, len(keys), _END_AT_ONCE):
             await self._ask(self._store.transact([], [], keys[start : start + _END_AT_ONCE]))
 
-    def tokens(self, session_id: str) -> Deferred[Tokens | None]:
-        """What the provider gave at sign-in; never kept in memory."""
-        return Deferred.fromCoroutine(self._tokens(session_id))
-
-    async def _tokens(self, session_id: str) -> Tokens | None:
-        item = await self._ask(self._store.get(session_key(session_id)))
-        return None if item is None else decode_record(session_id, item.value, self._sealer).tokens
-
-    def touch(self, session_id: str) -> None:
-        """
-        The session is in use; for open streams too, which make no new requests.
-
-        The store hears of it once a minute at most, by its lease.
-        """
-        session = self._sessions.get(session_id)
-        now = self._now()
-        if session is None or now < session.touch_at:
-            return
-        session.touch_at = now + self._touch_seconds
-        answer = self._ask(self._store.keep_alive(session.lease))
-        answer.addErrback(self._touch_failed, session)
-
-    def _touch_failed(self, failure: Failure, session: _Session) -> None:
-        if failure.check(LeaseNotFound):
-            self._forget(session.id, "session_expired")
-        elif not failure.check(StoreError):
-            _log.failure("a session could not be touched", failure, fault="ours")
-
     # Following the store
 
     def _read(self, listing: Listing) -> None:
         """After each full read: what is not there any more has ended meanwhile."""
-        there = {item.key for item in listing.items}
-        gone = [
-            session
-            for session in self._sessions.values()
-            if session.revision <= listing.revision and SESSIONS + session.id not in there
-        ]
-        for session in gone:
-            self._gone(session.id)
+        there = frozenset(item.key.removeprefix(SESSIONS) for item in listing.items)
+        for session_id in self._memory.missing(there, listing.revision):
+            self._gone(session_id)
 
     def _changed(self, events: Sequence[Event]) -> None:
         for event in events:
             session_id = event.key.removeprefix(SESSIONS)
             if event.item is None:
                 self._gone(session_id)
-            elif session_id in self._sessions:
-                self._renew(session_id, event.item)
+            elif session_id in self._memory.sessions:
+                self._renew(self._memory.sessions[session_id], event.item)
 
     def _gone(self, session_id: str) -> None:
         """The record was deleted: by somebody, or because nobody used the session anywhere."""
-        session = self._sessions.get(session_id)
+        session = self._memory.sessions.get(session_id)
         if session is None and session_id not in self._fetching:
-            self._tell_ended(session_id)  # a fetch will say why
+            self._tell_ended(session_id)  # not remembered: whoever fetches it learns why
             return
-        used_at = session.touch_at - self._touch_seconds if session is not None else self._now()
+        used_at = self._now() if session is None else session.touch_at - self._touch_seconds
         is_idle = self._now() >= used_at + self._lifetimes.idle_lifetime
-        self._forget(session_id, "session_expired" if is_idle else "session_ended")
+        self._end_here(session_id, "session_expired" if is_idle else "session_ended")
 
-    def _renew(self, session_id: str, item: Item) -> None:
+    def _renew(self, session: KnownSession, item: Item) -> None:
         """The record was written anew, with refreshed claims."""
-        if item.revision <= self._sessions[session_id].revision:
+        if item.revision <= session.revision:
             return
-        try:
-            record = decode_record(session_id, item.value, self._sealer)
-        except BadDocument as problem:
-            _log.error("{problem}", problem=str(problem), fault="operator")
-            self._forget(session_id, "session_ended")
+        record = self._decoded(session.id, item)
+        if record is None:
+            self._end_here(session.id, "session_ended")
         else:
-            self._keep(record, item.revision, self._sessions[session_id].touch_at)
+            self._memory.keep(record, item.revision, session.touch_at)
 
-    def _broken(self) -> None:
-        """From now on grace counts: nothing is good without a closer look."""
-        for session in self._sessions.values():
-            session.check_at = 0.0
+    def _sweep(self) -> None:
+        """End what reached its maximum lifetime, whether or not a request comes."""
+        for session in self._memory.expired(self._now()):
+            self._expire(session)
 
-    def _keep(self, record: SessionRecord, revision: int, touch_at: float) -> None:
-        old = self._sessions.pop(record.session_id, None)
-        if old is not None:
-            old.check_at = 0.0
-        elif len(self._sessions) >= MAXIMUM_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions))).check_at = 0.0
-        session = _Session(record, revision, touch_at)
-        self._sessions[session.id] = session
-        heapq.heappush(self._expiries, (session.expires_at, session.id))
+    def _expire(self, session: KnownSession) -> None:
+        self._end_here(session.id, "session_expired")
+        deletion = self._ask(self._store.transact([], [], [session_key(session.id)]))
+        deletion.addErrback(lambda failure: failure.trap(StoreError))  # its lease ends it too
 
-    def _forget(self, session_id: str, reason: str) -> None:
-        if session_id in self._ended:
-            return
-        session = self._sessions.pop(session_id, None)
-        if session is not None:
-            session.check_at = 0.0
-        self._remember_end(session_id, reason)
-        self._tell_ended(session_id)
+    def _end_here(self, session_id: str, reason: str) -> None:
+        if self._memory.end(session_id, reason):
+            self._tell_ended(session_id)
 
     def _tell_ended(self, session_id: str) -> None:
         for watcher in self._watchers:
@@ -466,28 +398,6 @@ class Sessions:
             except Exception:
                 _log.failure("a watcher of sessions failed", fault="ours")
 
-    def _remember_end(self, session_id: str, reason: str) -> None:
-        if len(self._ended) >= MAXIMUM_ENDED:
-            self._ended.pop(next(iter(self._ended)))
-        self._ended[session_id] = reason
-
-    def _sweep(self) -> None:
-        """End what reached its maximum lifetime, whether or not a request comes."""
-        now = self._now()
-        while self._expiries and self._expiries[0][0] <= now:
-            _, session_id = heapq.heappop(self._expiries)
-            session = self._sessions.get(session_id)
-            if session is not None and session.expires_at <= now:
-                self._expire(session)
-        if len(self._expiries) > 2 * len(self._sessions) + MAXIMUM_FETCHES:
-            self._expiries = [(session.expires_at, session.id) for session in self._sessions.values()]
-            heapq.heapify(self._expiries)
-
-    def _expire(self, session: _Session) -> None:
-        self._forget(session.id, "session_expired")
-        deletion = self._ask(self._store.transact([], [], [session_key(session.id)]))
-        deletion.addErrback(lambda failure: failure.trap(StoreError))  # its lease ends it too
-
     def _ask(self, answer: Deferred[_T]) -> Deferred[_T]:
         return in_time(answer, self._clock)
 
@@ -495,7 +405,3 @@ class Sessions:
 def _tombstone(session_id: str) -> str:
     """What says, until the session's maximum end, that it was ended on purpose."""
     return spent_key("session", session_id.encode())
-
-
-def _why(tombstone: Item | None) -> str:
-    return "session_expired" if tombstone is None else "session_ended"
