@@ -1,0 +1,1 @@
+"""What is shipped: wheel, editable install, units, project files."""

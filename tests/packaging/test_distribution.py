@@ -1,0 +1,142 @@
+"""
+The wheel and the editable install, each in a virtual environment of its own.
+
+Both take their dependencies from the environment that runs the tests, through a
+path file: path files inside of that one are not followed, so the copy of
+appproxy that is installed there is invisible.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import TestCase
+
+ROOT: Final = Path(__file__).parents[2]
+SOURCES: Final = (
+    "setup.cfg",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+    "appproxy",
+    "twisted",
+    "plugins",
+    "etc",
+)
+TAPNAMES: Final = ["appproxy-connector", "appproxy-edge", "appproxy-relay"]
+BUILD_SECONDS: Final = 300
+
+LIST_TAPNAMES: Final = """
+import json
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+names = sorted(each.tapname for each in getPlugins(IServiceMaker) if each.tapname.startswith("appproxy"))
+import appproxy
+print(json.dumps([names, appproxy.__file__]))
+"""
+
+TAP_WITHOUT_REACTOR: Final = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+sys.exit("twisted.internet.reactor" in sys.modules)
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command that must succeed; its output."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+class DistributionTests(TestCase):
+    """What pip makes of the checkout."""
+
+    timeout = BUILD_SECONDS
+
+    def setUp(self) -> None:
+        """A copy of the sources (a build leaves things behind) and a place for the environments."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.sources = self.folder / "sources"
+        self.sources.mkdir(parents=True)
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "dropin.cache")
+        for name in SOURCES:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, self.sources / name, ignore=ignored)
+            elif source.exists():
+                shutil.copy2(source, self.sources / name)
+
+    def environment(self, name: str) -> Path:
+        """The python of a new virtual environment that has the dependencies only."""
+        place = self.folder / name
+        venv.create(place, symlinks=True, with_pip=False)
+        site_packages = next((place / "lib").glob("python*/site-packages"))
+        (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        return place / "bin" / "python"
+
+    def pip(self, python: Path, *arguments: str) -> None:
+        """Install into an environment, with its own tools and nothing from an index."""
+        command = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet")
+        run(*command, "--no-deps", "--no-index", "--no-build-isolation", *arguments, cwd=self.folder)
+
+    def tapnames(self, python: Path) -> tuple[list[str], Path]:
+        """The daemons that twistd finds, and where the package is."""
+        names, file = json.loads(run(python, "-c", LIST_TAPNAMES, cwd=self.folder))
+        return names, Path(file)
+
+    def test_wheel(self) -> None:
+        """The wheel has the three daemons, templates and plugins, and nothing that would harm Twisted."""
+        build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index")
+        run(*build, "--no-build-isolation", "--wheel-dir", ".", str(self.sources), cwd=self.folder)
+        (wheel,) = self.folder.glob("appproxy-*.whl")
+        python = self.environment("wheel")
+        self.pip(python, str(wheel))
+        names, file = self.tapnames(python)
+        self.assertEqual(names, TAPNAMES)
+        site_packages = file.parents[1]
+        self.assertTrue(site_packages.is_relative_to(self.folder / "wheel"))
+        self.assertTrue((file.parent / "py.typed").exists())
+        self.assertEqual(list((site_packages / "twisted").rglob("__init__.py")), [])
+        self.assertEqual(
+            {path.name for path in site_packages.glob("*") if path.name in SOURCES}, {"appproxy", "twisted"}
+        )
+        share = self.folder / "wheel" / "share" / "appproxy"
+        self.assertTrue((share / "plugins" / "office_hours.py").exists())
+        self.assertTrue((share / "systemd" / "appproxy-edge.service").exists())
+        self.assert_same_data_files(file.parent)
+
+    def assert_same_data_files(self, package: Path) -> None:
+        """Every template, style and script of the sources is in the wheel."""
+
+        def files(folder: Path) -> set[str]:
+            found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+            return {str(path.relative_to(folder)) for path in found}
+
+        self.assertEqual(files(package), files(self.sources / "appproxy"))
+
+    def test_editable(self) -> None:
+        """So has the editable install, which several layouts of the sources would lose silently."""
+        python = self.environment("editable")
+        self.pip(python, "--editable", str(self.sources))
+        names, file = self.tapnames(python)
+        self.assertEqual(names, TAPNAMES)
+        self.assertEqual(file.parents[1], self.sources)
+
+    def test_reactor_is_not_chosen_by_an_import(self) -> None:
+        """Importing a daemon's options leaves the choice of the reactor open."""
+        for daemon in ("edge", "relay", "connector"):
+            run(sys.executable, "-c", TAP_WITHOUT_REACTOR, f"appproxy.{daemon}.tap", cwd=ROOT)

@@ -1,0 +1,74 @@
+"""The runner of C{make test} and what it prepares."""
+
+from __future__ import annotations
+
+import io
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.__main__ import CountingReporter, exit_code
+from tests.prepare import PACKAGES, install_commands, missing_packages
+
+
+class Example(SynchronousTestCase):
+    """Not found by the runner: its method has another name."""
+
+    def passes(self) -> None:
+        """Pass."""
+
+
+def reporter_after(*outcomes: str) -> CountingReporter:
+    """A reporter that saw a test end in each of these ways."""
+    reporter = CountingReporter(io.StringIO())
+    error = (AssertionError, AssertionError("x"), None)
+    for outcome in outcomes:
+        test = Example("passes")
+        reporter.startTest(test)
+        match outcome:
+            case "success":
+                reporter.addSuccess(test)
+            case "failure":
+                reporter.addFailure(test, error)
+            case "error":
+                reporter.addError(test, error)
+            case "skip":
+                reporter.addSkip(test, "no chromium")
+        reporter.stopTest(test)
+    return reporter
+
+
+class ReporterTests(SynchronousTestCase):
+    """The last line, and the exit code."""
+
+    def test_summary(self) -> None:
+        """Passed, failed (errors too), skipped."""
+        reporter = reporter_after("success", "success", "failure", "error", "skip")
+        self.assertEqual(reporter.summary, "2 passed, 2 failed, 1 skipped")
+        self.assertEqual(exit_code(reporter, {}), 1)
+
+    def test_skips(self) -> None:
+        """A skipped test is a failed run in CI, and only there."""
+        reporter = reporter_after("success", "skip")
+        self.assertEqual(exit_code(reporter, {}), 0)
+        self.assertEqual(exit_code(reporter, {"CI": "true"}), 1)
+
+    def test_nothing_ran(self) -> None:
+        """A run of no tests proves nothing."""
+        self.assertEqual(exit_code(reporter_after(), {}), 1)
+        self.assertEqual(exit_code(reporter_after("success"), {"CI": "true"}), 0)
+
+
+class PrepareTests(SynchronousTestCase):
+    """What is installed."""
+
+    def test_only_what_is_missing(self) -> None:
+        """A command that is there needs no package."""
+        self.assertEqual(missing_packages(lambda command: command), [])
+        self.assertEqual(missing_packages(lambda command: None if command == "node" else command), ["nodejs"])
+        self.assertEqual(len(missing_packages(lambda _command: None)), len(PACKAGES))
+
+    def test_one_update(self) -> None:
+        """The lists are read once, however many packages are missing."""
+        update, install = install_commands(["a", "b"])
+        self.assertEqual(update[-1], "update")
+        self.assertEqual(install[-2:], ["a", "b"])

@@ -1,0 +1,65 @@
+"""
+C{python -m tests.prepare}: what the tests need of this machine.
+
+As root on Debian the missing packages are installed; otherwise they are named,
+and the tests that need them are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+PACKAGES: Final[Mapping[str, str]] = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "node": "nodejs",
+    "npm": "npm",
+    "curl": "curl",
+    "openssl": "openssl",
+    "wrk": "wrk",
+}
+"""The command that a test runs, and the Debian package that brings it."""
+
+Which = Callable[[str], str | None]
+
+
+def missing_packages(which: Which = shutil.which) -> list[str]:
+    """Packages of which the command is not there."""
+    return [package for command, package in PACKAGES.items() if which(command) is None]
+
+
+def install_commands(packages: list[str]) -> list[list[str]]:
+    """What installs them."""
+    get = ["apt-get", "--quiet", "--quiet"]
+    return [[*get, "update"], [*get, "install", "--yes", "--no-install-recommends", *packages]]
+
+
+def prepare() -> None:
+    """Install what is missing, or name it."""
+    packages = missing_packages()
+    if not packages:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        tell(f"missing: {' '.join(packages)}; tests that need them are skipped")
+        return
+    tell(f"installing {' '.join(packages)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in install_commands(packages):
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            tell(f"{' '.join(command[:4])} failed; tests that need {' '.join(packages)} are skipped")
+            return
+
+
+def tell(message: str) -> None:
+    """A message beside the tests' own output."""
+    print(f"tests.prepare: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    prepare()
