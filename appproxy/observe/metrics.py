@@ -1,0 +1,267 @@
+"""
+What is counted: plain integers in dictionaries, read when Prometheus asks.
+
+Label values come from the catalog and from fixed tables, never from clients;
+should there be more of them all the same, the rest is counted as C{other}.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from appproxy import __version__
+from appproxy.observe.transaction import Transaction
+
+MAXIMUM_SERIES: Final = 5000
+"""Label sets of one metric: a catalog of a thousand applications with the few outcomes that each has."""
+
+OTHER: Final = "other"
+
+_log: Final = Logger()
+
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 85.0)
+"""Seconds: from a cached page on a local line to the default backend timeout."""
+
+SIGN_ON_BUCKETS: Final = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
+"""Seconds: from a cached ticket to a domain controller that does not answer."""
+
+LAG_SECONDS: Final = 1.0
+"""Between two looks at how late the reactor is."""
+
+Labels = tuple[str, ...]
+Key = tuple[str | int, ...]
+Reading = Mapping[Key, float] | float
+"""What a gauge's source answers: one number, or a number for each label set."""
+
+
+class Histogram:
+    """
+    Observations in buckets, without locks: there is one thread.
+    """
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds with how many observations are at or below each."""
+        labels = [*map(str, self._bounds), "+Inf"]
+        running = 0
+        cumulated: list[tuple[str, float]] = []
+        for label, count in zip(labels, self.counts, strict=True):
+            running += count
+            cumulated.append((label, running))
+        return cumulated
+
+
+class Bounded(defaultdict[Key, Any]):
+    """A dictionary of series that stops growing: what has no room is counted under L{OTHER}."""
+
+    def __missing__(self, key: Key) -> Any:
+        if len(self) >= MAXIMUM_SERIES and OTHER not in key:
+            return self[(OTHER,) * len(key)]
+        return super().__missing__(key)
+
+    def add(self, key: Key, amount: float = 1) -> None:
+        """Count. Plain C{+=} would put an overflowing key in."""
+        if key in self or len(self) < MAXIMUM_SERIES:
+            self[key] += amount
+        else:
+            self[(OTHER,) * len(key)] += amount
+
+
+_COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
+    "requests": ("Requests that ended.", ("application", "code", "error")),
+    "request_bytes": ("Body bytes.", ("application", "direction")),
+    "refused": ("Requests and connections turned away.", ("reason",)),
+    "sign_ins": ("Sign-ins that ended.", ("outcome",)),
+    "tunnel_bytes": ("Bytes of tunnels.", ("direction",)),
+    "tunnel_paused_seconds": ("Time for which tunnels waited for their peers to read.", ()),
+}
+
+_HISTOGRAMS: Final[dict[str, tuple[str, Labels, tuple[float, ...]]]] = {
+    "request_seconds": ("From the head to the last byte.", ("application",), REQUEST_BUCKETS),
+    "first_byte_seconds": (
+        "From the head to the first byte of the answer.",
+        ("application",),
+        REQUEST_BUCKETS,
+    ),
+    "backend_seconds": ("How long applications took to answer.", ("application",), REQUEST_BUCKETS),
+    "sso_seconds": ("How long signing on took.", ("mode", "outcome"), SIGN_ON_BUCKETS),
+}
+
+_GAUGES: Final[dict[str, tuple[str, Labels]]] = {
+    "requests_active": ("Requests under way.", ()),
+    "client_connections": ("Connections of clients.", ()),
+    "upgraded_connections": ("Upgraded connections, WebSockets mostly.", ("application",)),
+    "sessions": ("Sessions known to this process.", ()),
+    "tunnels": ("Tunnels that are up.", ("connector_group",)),
+    "tunnel_streams": ("Streams open in tunnels.", ("connector",)),
+    "backend_connections": ("Connections to applications.", ("application", "state")),
+    "certificate_expiry_seconds": ("Seconds until a certificate ends.", ("name",)),
+    "catalog_revision": ("The catalog that is in use.", ()),
+    "store_up": ("Whether the store answers.", ()),
+    "reactor_lag_seconds": ("How late the reactor was in its last second.", ()),
+}
+
+
+_SERIES_LABELS: Final[dict[str, Labels]] = {
+    **{name: labels for name, (_, labels) in _COUNTERS.items()},
+    **{name: labels for name, (_, labels, _) in _HISTOGRAMS.items()},
+}
+
+
+class Metrics(Collector):
+    """
+    All that a daemon counts. Register it with a C{prometheus_client} registry.
+
+    Counters and histograms are dictionaries by label values, in the order of the tables above. Gauges are
+    read from their sources when asked for; one without a source is not shown.
+    """
+
+    def __init__(self) -> None:
+        self.requests: Bounded = Bounded(int)
+        self.request_bytes: Bounded = Bounded(int)
+        self.refused: Bounded = Bounded(int)
+        self.sign_ins: Bounded = Bounded(int)
+        self.tunnel_bytes: Bounded = Bounded(int)
+        self.tunnel_paused_seconds: Bounded = Bounded(float)
+        self.request_seconds: Bounded = Bounded(Histogram)
+        self.first_byte_seconds: Bounded = Bounded(Histogram)
+        self.backend_seconds: Bounded = Bounded(Histogram)
+        self.sso_seconds: Bounded = Bounded(lambda: Histogram(SIGN_ON_BUCKETS))
+        self.requests_active = 0
+        self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}
+
+    def observe(self, transaction: Transaction) -> None:
+        """Count a request that ended."""
+        t = transaction
+        application = t.application
+        key = (application,)
+        self.requests.add((application, t.status, t.error))
+        if t.reason:
+            self.refused.add((t.reason,))
+        if t.duration >= 0:
+            self.request_seconds[key].observe(t.duration)
+        if t.first_byte >= 0:
+            self.first_byte_seconds[key].observe(t.first_byte)
+        if t.backend_time >= 0:
+            self.backend_seconds[key].observe(t.backend_time)
+        if t.sso_time >= 0:
+            self.sso_seconds[t.sso_mode, "failed" if t.reason == "sso_failed" else "done"].observe(t.sso_time)
+        if t.bytes_in:
+            self.request_bytes.add((application, "in"), t.bytes_in)
+        if t.bytes_out:
+            self.request_bytes.add((application, "out"), t.bytes_out)
+
+    def watch(self, gauge: str, source: Callable[[], Reading]) -> None:
+        """
+        Say where a gauge's value comes from.
+
+        @param source: called at every scrape; a number, or a mapping of label values to numbers.
+        @raise KeyError: if there is no such gauge.
+        """
+        if gauge not in _GAUGES:
+            raise KeyError(gauge)
+        self._sources[gauge] = source
+
+    def forget_application(self, application: str) -> None:
+        """Drop the series of an application that is not published any more."""
+        for name, labels in _SERIES_LABELS.items():
+            if "application" not in labels:
+                continue
+            series: Bounded = getattr(self, name)
+            place = labels.index("application")
+            for key in [key for key in series if key[place] == application]:
+                del series[key]
+
+    def collect(self) -> Iterable[Metric]:
+        """See C{prometheus_client.registry.Collector}."""
+        yield InfoMetricFamily("appproxy_build", "What runs.", {"version": __version__})
+        for name, (text, labels) in _COUNTERS.items():
+            yield self._counter(name, text, labels)
+        for name, (text, labels, _) in _HISTOGRAMS.items():
+            yield self._histogram(name, text, labels)
+        for name, source in self._sources.items():
+            yield self._gauge(name, source)
+
+    def _counter(self, name: str, text: str, labels: Labels) -> Metric:
+        family = CounterMetricFamily(f"appproxy_{name}", text, labels=labels)
+        series: Bounded = getattr(self, name)
+        for key, value in series.items():
+            family.add_metric([*map(str, key)], value)
+        return family
+
+    def _histogram(self, name: str, text: str, labels: Labels) -> Metric:
+        family = HistogramMetricFamily(f"appproxy_{name}", text, labels=labels)
+        series: Bounded = getattr(self, name)
+        for key, histogram in series.items():
+            family.add_metric([*map(str, key)], histogram.buckets(), histogram.total)
+        return family
+
+    def _gauge(self, name: str, source: Callable[[], Reading]) -> Metric:
+        text, labels = _GAUGES[name]
+        family = GaugeMetricFamily(f"appproxy_{name}", text, labels=labels)
+        try:
+            reading = source()
+        except Exception:
+            # One broken number must not hide the others.
+            _log.failure("{event}: {gauge} cannot be read", event="metric_failed", fault="ours", gauge=name)
+            return family
+        series = reading if isinstance(reading, Mapping) else {(): reading}
+        for key, value in series.items():
+            family.add_metric([*map(str, key)], value)
+        return family
+
+
+class ReactorLag:
+    """
+    How late the reactor comes to what is due: the measure of an overloaded process.
+
+    @ivar seconds: at the last look.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._expected = 0.0
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
+        self.seconds = 0.0
+
+    def start(self) -> None:
+        """Look every second from now on."""
+        self._expected = self._clock.seconds() + LAG_SECONDS
+        self._looking.start(LAG_SECONDS, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        self.seconds = max(0.0, now - self._expected)
+        self._expected = now + LAG_SECONDS
