@@ -302,7 +302,10 @@ async def _open(
 
 def _new_authority(sealer: Sealer, now: float, key_file: Path) -> Put:
     """The first CA. Of the keys only that of the connectors' issuer goes into the store."""
-    make_infrastructure_keys(key_file)
+    try:
+        make_infrastructure_keys(key_file)
+    except OSError as error:
+        raise IssuerAway(f"{key_file} cannot be made: {error.strerror}") from error
     root_key, infrastructure_key = _read_infrastructure_keys(key_file)
     connectors_key = make_key()
     root = make_root(root_key, now)

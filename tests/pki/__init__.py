@@ -1,0 +1,1 @@
+"""Tests of the certificates: the CA, join tokens, enrolment, identities."""
