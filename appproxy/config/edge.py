@@ -60,11 +60,26 @@ class Hosts(Model):
 
 
 class EdgeListen(Model):
-    """C{[listen]}."""
+    """
+    C{[listen]}.
+
+    @ivar public_port: the https port that browsers use; 0 = that of the first https address.
+    @ivar front_end: what takes HTTP/1.1 requests for applications.
+    """
 
     https: Annotated[tuple[ListenText, ...], NotEmpty] = (":443",)
     http: tuple[ListenText, ...] = (":80",)
+    public_port: Annotated[StrictInt, Field(ge=0, le=65535)] = 0
+    front_end: Literal["channel", "site"] = "channel"
     proxy_protocol_from: Annotated[tuple[NetworkText, ...], later([])] = ()
+
+    @property
+    def port(self) -> int:
+        """The https port that browsers use."""
+        kind, _, port = self.https[0].rpartition(":")
+        if self.public_port or kind in ("systemd", "unix") or not port.isdigit():
+            return self.public_port or 443
+        return int(port) or 443
 
 
 class EdgeTls(Model):
@@ -223,10 +238,10 @@ class EdgeLimits(Model):
 
 
 class PluginSettings(Model):
-    """C{[plugins]}."""
+    """C{[plugins]}: access rules. What lies in the directories is run."""
 
-    directories: Annotated[tuple[FilePath, ...], later([SHIPPED_PLUGINS])] = (Path(SHIPPED_PLUGINS),)
-    enabled: Annotated[tuple[str, ...], later([])] = ()
+    directories: tuple[FilePath, ...] = (Path(SHIPPED_PLUGINS),)
+    enabled: tuple[str, ...] = ()
 
 
 class EdgeSettings(Model):

@@ -1,0 +1,1 @@
+"""The broker between edges and connectors: it owns the tunnels and parses frame headers only."""

@@ -1,0 +1,200 @@
+"""
+What the three daemons share: options, how they start, and how they say why not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from appproxy.config.common import LogSettings
+from appproxy.model.problems import Problem
+from appproxy.observe.access_log import LineWriter
+from appproxy.observe.logging import STANDARD_OUTPUT, make_observer
+from appproxy.observe.notify import Notifier
+from appproxy.transport.slim_reactor import install as install_slim_reactor
+
+EXIT_CRASHED: Final = 1
+EXIT_UNAVAILABLE: Final = 69
+"""An address or the store cannot be had (C{EX_UNAVAILABLE})."""
+EXIT_NOT_ENROLLED: Final = 77
+"""Not enrolled, or revoked (C{EX_NOPERM}): starting again does not help."""
+EXIT_CONFIGURATION: Final = 78
+"""C{EX_CONFIG}: starting again does not help."""
+
+
+class CannotStart(Exception):
+    """
+    Why a daemon stops instead of starting.
+
+    @ivar code: the exit code.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class DaemonOptions(usage.Options):
+    """
+    Options of one daemon under twistd.
+
+    Reading them loads the configuration, chooses reactor, log and pid file; every
+    problem of the file is printed and ends the process.
+
+    @cvar daemon: C{edge}, C{relay} or C{connector}.
+    @cvar load: reads the configuration file.
+    @ivar settings: what L{load} returned.
+    @ivar writer: of the log's lines, the access log's too, so that they keep their order.
+    """
+
+    daemon: ClassVar[str]
+    optFlags: ClassVar[list[list[str | None]]] = [["check", None, "Check the configuration and exit."]]
+    settings: Any
+    writer: LineWriter
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self["config"] = f"/etc/appproxy/{self.daemon}.toml"
+
+    def opt_config(self, path: str) -> None:
+        """The configuration file."""
+        self["config"] = path
+
+    def load(self, path: Path) -> Any | list[Problem]:
+        """Read the file."""
+        raise TypeError("a daemon's options know its configuration")
+
+    def state_directory(self) -> Path:
+        """Where the pid file goes."""
+        raise TypeError("a daemon's options know its state directory")
+
+    def postOptions(self) -> None:
+        """Load the configuration; say everything that is wrong with it."""
+        path = Path(self["config"])
+        loaded = self.load(path)
+        if isinstance(loaded, list):
+            for problem in loaded:
+                print(problem, file=sys.stderr)
+            raise SystemExit(EXIT_CONFIGURATION)
+        if self["check"]:
+            print(f"{path}: no problems found")
+            raise SystemExit(0)
+        self.settings = loaded
+        file = loaded.log.file
+        self.writer = LineWriter(STANDARD_OUTPUT if file is None else str(file))
+        if "twisted.internet.reactor" not in sys.modules:
+            install_slim_reactor()
+        self._prepare_twistd()
+
+    def _prepare_twistd(self) -> None:
+        """Log as configured; a pid file of our own, since two daemons may start in one folder."""
+        parent = self.parent
+        if parent is None:
+            return
+        if parent.get("pidfile") == "twistd.pid":
+            parent["pidfile"] = "" if parent.get("nodaemon") else str(self.state_directory() / "twistd.pid")
+        if not parent.get("logger"):
+            parent["logger"] = self._observer
+
+    def _observer(self) -> ILogObserver:
+        settings: LogSettings = self.settings.log
+        terminal = settings.file is None and sys.stdout.isatty()
+        return make_observer(
+            self.writer,
+            self.daemon,
+            level=settings.level,
+            format=settings.format_on(terminal=terminal),
+        )
+
+
+class DaemonService(Service):
+    """
+    A daemon that starts and stops with coroutines.
+
+    Failing to start logs why, stops the reactor and sets the exit code.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, daemon: str, notifier: Notifier) -> None:
+        self.reactor = reactor
+        self.daemon = daemon
+        self.notifier = notifier
+        self._starting: Deferred[None] | None = None
+
+    async def start(self) -> None:
+        """Start everything; raises L{CannotStart} with the reason why not."""
+
+    async def stop(self) -> None:
+        """Stop everything that L{start} started, in good order."""
+
+    def reload(self) -> None:
+        """SIGHUP: read certificates and the reloadable settings again."""
+
+    def startService(self) -> None:
+        """Begin to start once the reactor runs."""
+        Service.startService(self)
+        self._starting = Deferred.fromCoroutine(self.start())
+        self._starting.addErrback(self._failed)
+        install_hangup(self.reactor, self.reload)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, however far the start came."""
+        Service.stopService(self)
+        self.notifier.stopping()
+        if self._starting is not None:
+            self._starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.stop()
+        self._log.info("{event}", event="stopped", daemon=self.daemon)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if isinstance(error, CannotStart):
+            code = error.code
+            self._log.error(
+                "{event}: {why}", event="cannot_start", why=str(error), fault="operator", daemon=self.daemon
+            )
+        else:
+            code = EXIT_CRASHED
+            self._log.failure(
+                "{event}", failure, event="cannot_start", fault="ours", daemon=self.daemon
+            )
+        exit_with(self.reactor, code)
+
+
+def exit_with(reactor: Any, code: int) -> None:
+    """Stop the reactor in good order, then end the process with this code."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # twistd itself knows no exit codes but 0 and 1.
+        os._exit(code)
+
+    reactor.addSystemEventTrigger("after", "shutdown", end)
+    reactor.callLater(0, reactor.stop)
+
+
+def install_hangup(reactor: Any, reload: Callable[[], None]) -> None:
+    """Call back on SIGHUP, in the reactor's thread."""
+    try:
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+    except ValueError:
+        # Not the main thread: somebody runs the service inside of something larger.
+        return

@@ -1,0 +1,203 @@
+"""
+One HTTP/1.1 connection to a backend: one exchange at a time, strictly parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from typing import Protocol as Interface
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import End, ResponseHead
+from appproxy.httpwire.response_parser import ResponseParser
+
+WRITE_PIECE_BYTES: Final = 64 * 1024
+"""Twisted's TLS is three times slower when it is given more at a time (measured)."""
+
+
+class AnswerListener(Interface):
+    """Who waits for the answer on a connection."""
+
+    def answer_head(self, head: ResponseHead) -> None:
+        """A head: interim, upgrade or final."""
+
+    def answer_data(self, data: bytes) -> None:
+        """Some of the body, or of an upgraded connection."""
+
+    def answer_end(self, end: End) -> None:
+        """The answer is complete."""
+
+    def answer_failed(self, rule: str, started: bool) -> None:
+        """
+        There will be no (more of the) answer.
+
+        @param rule: which rule was broken, or C{closed}.
+        @param started: whether a byte of the answer came.
+        """
+
+    def request_writable(self, writable: bool) -> None:
+        """Back-pressure of the backend on the request's body."""
+
+
+@implementer(IPushProducer)
+class BackendConnection(Protocol):
+    """
+    @ivar owner: whose alone this connection is (a client's connection), or L{None}.
+    @ivar used: how many exchanges it has served.
+    @ivar idle_since: when it went back into its pool.
+    """
+
+    transport: Any
+
+    def __init__(self, closed: Callable[[BackendConnection], None]) -> None:
+        self._closed = closed
+        self._listener: AnswerListener | None = None
+        self._parser = ResponseParser(b"GET", None)
+        self._raw = False
+        self._started = False
+        self._paused = False
+        self.owner: object = None
+        self.used = 0
+        self.idle_since = 0.0
+        self.open = False
+
+    # -- IProtocol
+
+    def connectionMade(self) -> None:
+        """Ready for its first exchange."""
+        self.open = True
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Parse, and hand on what it was."""
+        listener = self._listener
+        if listener is None:
+            # A byte while idle is the answer to nothing that was asked.
+            self.discard()
+            return
+        if self._raw:
+            listener.answer_data(data)
+            return
+        self._started = True
+        try:
+            events = self._parser.feed(data)
+        except BadMessage as problem:
+            self._fail(problem.rule)
+            return
+        self._dispatch(events)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """A close may complete an answer, if it was a clean one."""
+        self.open = False
+        self._closed(self)
+        listener = self._listener
+        if listener is None:
+            return
+        if self._raw:
+            self._listener = None
+            listener.answer_end(End([]))
+            return
+        try:
+            events = self._parser.eof(reason.check(ConnectionDone) is not None)
+        except BadMessage as problem:
+            self._fail(problem.rule if self._started else "closed")
+            return
+        self._dispatch(events)
+        if self._listener is not None:
+            self._fail("closed")
+
+    # -- IPushProducer: the backend's reading pace
+
+    def pauseProducing(self) -> None:
+        """The backend reads slower than the request's body comes."""
+        if self._listener is not None:
+            self._listener.request_writable(False)
+
+    def resumeProducing(self) -> None:
+        """The backend has caught up."""
+        if self._listener is not None:
+            self._listener.request_writable(True)
+
+    def stopProducing(self) -> None:
+        """The transport is gone; L{connectionLost} follows."""
+
+    # -- for the exchange
+
+    def begin(self, listener: AnswerListener, method: bytes, upgrade: bytes | None) -> None:
+        """Start an exchange; the caller then writes the request."""
+        self._listener = listener
+        self._started = False
+        self.used += 1
+        self._parser.reset(method, upgrade)
+
+    def write(self, data: bytes) -> None:
+        """Write some of the request."""
+        if len(data) <= WRITE_PIECE_BYTES:
+            self.transport.write(data)
+            return
+        for start in range(0, len(data), WRITE_PIECE_BYTES):
+            self.transport.write(data[start : start + WRITE_PIECE_BYTES])
+
+    def pause_answer(self, paused: bool) -> None:
+        """Read no more of the answer for now, or go on."""
+        if paused == self._paused or not self.open:
+            return
+        self._paused = paused
+        if paused:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
+    def switch_to_raw(self) -> None:
+        """After a 101: both directions are plain bytes."""
+        self._raw = True
+
+    def finish(self) -> bool:
+        """
+        The exchange is over.
+
+        @return: whether the connection is clean and can serve another one.
+        """
+        self._listener = None
+        self.pause_answer(False)
+        return self.open and not self._raw and self._parser.reusable
+
+    def close_write(self) -> None:
+        """The other side of an upgraded connection ended."""
+        self._listener = None
+        if self.open:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def discard(self) -> None:
+        """Close for good, at once."""
+        self._listener = None
+        if self.open:
+            self.open = False
+            self.transport.abortConnection()
+
+    def _dispatch(self, events: list[ResponseHead | bytes | End]) -> None:
+        for event in events:
+            listener = self._listener
+            if listener is None:
+                return
+            kind = event.__class__
+            if kind is bytes:
+                listener.answer_data(event)  # type: ignore[arg-type]
+            elif kind is End:
+                listener.answer_end(event)  # type: ignore[arg-type]
+            else:
+                listener.answer_head(event)  # type: ignore[arg-type]
+
+    def _fail(self, rule: str) -> None:
+        listener, started = self._listener, self._started
+        self.discard()
+        if listener is not None:
+            listener.answer_failed(rule, started)

@@ -1,0 +1,410 @@
+"""
+One stream from the tunnel to a backend and back.
+
+The exchange is the stream's handler on one side and the backend connection's
+listener on the other; body bytes cross it, framing never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from appproxy.connector.backend_connection import BackendConnection
+from appproxy.connector.dial import BackendError
+from appproxy.connector.pool import SHARED
+from appproxy.connector.request_head import UnfitHead, request_head
+from appproxy.connector.served import CatalogCopy, Served
+from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import NO_BODY, End, Headers, ResponseHead
+from appproxy.httpwire.rules import filter_trailers, rebuild_response
+from appproxy.httpwire.wire_heads import (
+    pack_response,
+    pack_trailers,
+    unpack_request,
+    unpack_trailers,
+)
+from appproxy.httpwire.writer import Framer
+from appproxy.model.principal import Principal
+from appproxy.sso.errors import SignOnError
+from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.tunnel.messages import OpenMessage
+from appproxy.tunnel.stream import Stream
+
+CATALOG_WAIT_SECONDS: Final = 2.0
+"""How long a stream waits for the CONFIG that its edge has already seen."""
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+
+
+class ExchangeServices:
+    """What all exchanges of one tunnel share."""
+
+    __slots__ = ("catalog", "principal", "wheel")
+
+    def __init__(
+        self, catalog: CatalogCopy, principal: Callable[[int], Principal | None], wheel: TimerWheel
+    ) -> None:
+        self.catalog = catalog
+        self.principal = principal
+        self.wheel = wheel
+
+
+class BackendExchange:
+    """
+    A L{appproxy.tunnel.stream.StreamHandler} and an
+    L{appproxy.connector.backend_connection.AnswerListener}.
+    """
+
+    __slots__ = (
+        "_bind_from_start",
+        "_connection",
+        "_dialling",
+        "_done",
+        "_framer",
+        "_head",
+        "_held",
+        "_held_end",
+        "_key",
+        "_message",
+        "_method",
+        "_raw",
+        "_request_ended",
+        "_responded",
+        "_served",
+        "_services",
+        "_stream",
+        "_timer",
+        "_trailers",
+        "_upgrade",
+        "_wait",
+    )
+
+    _log = Logger()
+
+    def __init__(self, services: ExchangeServices, stream: Stream, message: OpenMessage) -> None:
+        self._services = services
+        self._stream: Stream | None = stream
+        self._message = message
+        self._connection: BackendConnection | None = None
+        self._dialling: Deferred[BackendConnection] | None = None
+        self._wait: Callable[[], None] | None = None
+        self._timer: Timer | None = None
+        self._held: list[bytes] = []
+        self._held_end = False
+        self._trailers: Headers = []
+        self._framer: Framer | None = None
+        self._raw = self._responded = self._done = False
+        self._request_ended = message.body == NO_BODY
+        self._upgrade: bytes | None = None
+
+    def begin(self) -> None:
+        """Serve the stream, or say why not."""
+        catalog, wanted = self._services.catalog, self._message.revision
+        if catalog.revision >= wanted:
+            self._serve()
+            return
+        self._wait = catalog.wait_for(wanted, self._catalog_came)
+        if self._wait is None:
+            self._fail("stale", "too many streams wait for a newer catalog")
+        else:
+            self._timer = self._services.wheel.add(CATALOG_WAIT_SECONDS, self._catalog_is_late)
+
+    # -- StreamHandler
+
+    def head(self, payload: bytes) -> None:
+        """Only answers have heads; an edge that sends one is broken."""
+        self._fail("bug", "a head from the opener")
+
+    def data(self, data: bytes) -> None:
+        """Some of the request's body, or of an upgraded connection."""
+        connection = self._connection
+        if connection is None:
+            self._held.append(data)
+        elif self._raw:
+            connection.write(data)
+        elif self._framer is not None:
+            connection.write(self._framer.data(data))
+
+    def trailers(self, payload: bytes) -> None:
+        """The request's trailers."""
+        try:
+            self._trailers = filter_trailers(unpack_trailers(payload))
+        except BadMessage as problem:
+            self._fail("bug", problem.rule)
+
+    def ended(self) -> None:
+        """The request is complete, or the client's side of an upgraded connection ended."""
+        self._request_ended = True
+        connection = self._connection
+        if connection is None:
+            self._held_end = True
+        elif self._raw:
+            connection.close_write()
+            self._done_with(clean=False)
+        else:
+            self._end_request(connection)
+
+    def upgraded(self) -> None:
+        """Only the connector's side says so."""
+
+    def reset(self, reason: str, detail: str) -> None:
+        """The client or the tunnel is gone."""
+        self._stream = None
+        self._done_with(clean=False)
+
+    def writable(self, writable: bool) -> None:
+        """Back-pressure of the tunnel on the answer."""
+        if self._connection is not None:
+            self._connection.pause_answer(not writable)
+
+    # -- AnswerListener
+
+    def answer_head(self, head: ResponseHead) -> None:
+        """A head from the backend: translated, then on its way."""
+        stream, served = self._stream, self._served
+        if stream is None:
+            return
+        try:
+            status = head.status
+            headers = rebuild_response(head.headers, keep_length=head.body == NO_BODY and status >= 200)
+            if served.backend.translate_host_header:
+                headers = served.translator.response_headers(headers)
+            payload = pack_response(status, head.body, headers)
+        except BadMessage as problem:
+            self._fail("backend_protocol", problem.rule)
+            return
+        if status == 101:
+            self._switch(stream, payload)
+            return
+        if status >= 200:
+            self._answer_began()
+            if binds_connection(head.headers, WWW_AUTHENTICATE):
+                self._bind()
+        stream.head(payload)
+
+    def answer_data(self, data: bytes) -> None:
+        """Some of the answer's body."""
+        if self._stream is not None:
+            self._stream.write(data)
+
+    def answer_end(self, end: End) -> None:
+        """The answer is complete."""
+        stream = self._stream
+        if stream is None:
+            return
+        if end.trailers:
+            kept = filter_trailers(end.trailers)
+            if kept:
+                stream.trailers(pack_trailers(kept))
+        stream.end()
+        if not self._request_ended and not self._raw:
+            # The edge stops its upload when it sees the end; what still comes is of no use.
+            self._done_with(clean=False)
+        else:
+            self._done_with(clean=self._request_ended)
+
+    def answer_failed(self, rule: str, started: bool) -> None:
+        """The backend broke off, or broke the rules."""
+        connection, self._connection = self._connection, None
+        if self._stream is None:
+            return
+        stale = rule == "closed" and not started and connection is not None and connection.used > 1
+        if stale and self._may_send_again():
+            self._dial()
+            return
+        self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
+
+    def request_writable(self, writable: bool) -> None:
+        """Back-pressure of the backend on the request's body."""
+        stream = self._stream
+        if stream is not None:
+            if writable:
+                stream.resume()
+            else:
+                stream.pause()
+
+    # -- inside
+
+    def _catalog_came(self) -> None:
+        self._wait = None
+        self._cancel_timer()
+        if not self._done:
+            self._serve()
+
+    def _catalog_is_late(self) -> None:
+        self._timer = None
+        self._fail("stale", f"catalog revision {self._message.revision} did not arrive")
+
+    def _serve(self) -> None:
+        message = self._message
+        served = self._services.catalog.get(message.application)
+        if served is None:
+            self._fail("backend_not_allowed", "this connector's group does not serve the application")
+            return
+        self._served = served
+        if served.refusal:
+            self._fail("backend_not_allowed", served.refusal)
+            return
+        principal = self._services.principal(message.principal_number) if message.principal_number else None
+        if principal is None and not served.passthrough:
+            self._fail("backend_not_allowed", "an anonymous request for an application with sign-in")
+            return
+        if not self._make_head(served, principal):
+            return
+        self._key = message.principal_number if served.sign_on.binds_connection else SHARED
+        connection = served.pool.take(self._key, message.client_connection)
+        if connection is None:
+            self._dial()
+        else:
+            self._send(connection)
+
+    def _make_head(self, served: Served, principal: Principal | None) -> bool:
+        message = self._message
+        try:
+            signed_on = served.sign_on.headers(principal)
+        except SignOnError as problem:
+            self._fail("sso_failed", str(problem))
+            return False
+        try:
+            method, target, headers = unpack_request(message.head)
+            self._method = method
+            self._upgrade, self._head = request_head(
+                served, method, target, headers, signed_on, message.body, message.upgrade
+            )
+        except (BadMessage, UnfitHead) as problem:
+            self._fail("bug", str(problem))
+            return False
+        if message.body != NO_BODY:
+            self._framer = Framer(message.body, (1, 1))
+        self._bind_from_start = binds_connection(headers, AUTHORIZATION)
+        return True
+
+    def _dial(self) -> None:
+        stream = self._stream
+        if stream is not None and not self._request_ended:
+            stream.pause()
+        self._dialling = self._served.pool.connect()
+        self._dialling.addCallbacks(self._dialled, self._dial_failed)
+
+    def _dialled(self, connection: BackendConnection) -> None:
+        self._dialling = None
+        if self._done:
+            self._served.pool.release(connection, self._key, clean=True)
+            return
+        if self._stream is not None and not self._request_ended:
+            self._stream.resume()
+        self._send(connection)
+
+    def _dial_failed(self, failure: Failure) -> None:
+        self._dialling = None
+        if self._done:
+            return
+        if failure.check(BackendError) is None:
+            self._log.failure("dialling a backend", failure, fault="ours")
+            self._fail("bug", "")
+            return
+        problem = failure.value
+        assert isinstance(problem, BackendError)
+        self._log.warn(
+            "{event}: {application}: {detail}",
+            event="backend_failed",
+            application=self._served.backend.id,
+            transaction_id=self._message.transaction_id,
+            reason=problem.reason,
+            detail=problem.detail,
+            fault="operator",
+        )
+        self._fail(problem.reason, problem.detail)
+
+    def _send(self, connection: BackendConnection) -> None:
+        self._connection = connection
+        if self._bind_from_start:
+            self._bind()
+        connection.begin(self, self._method, self._upgrade)
+        framer = self._framer
+        if not self._held and not self._held_end:
+            connection.write(self._head)
+        else:
+            held, self._held = self._held, []
+            body = [framer.data(each) for each in held] if framer is not None else []
+            connection.write(b"".join([self._head, *body]))
+        if self._held_end:
+            self._end_request(connection)
+        elif self._message.body == NO_BODY:
+            self._await_answer()
+
+    def _end_request(self, connection: BackendConnection) -> None:
+        if self._framer is not None:
+            last = self._framer.end(self._trailers)
+            if last:
+                connection.write(last)
+        if not self._responded:
+            self._await_answer()
+
+    def _may_send_again(self) -> bool:
+        return self._method in _IDEMPOTENT and self._message.body == NO_BODY and not self._responded
+
+    def _bind(self) -> None:
+        """
+        NTLM and Negotiate authenticate the connection: from the first sign of
+        them it belongs to this client's connection alone, or the next visitor
+        would be the first.
+        """
+        connection = self._connection
+        if connection is not None and not self._served.sign_on.binds_connection:
+            self._served.pool.make_private(connection, self._message.client_connection)
+
+    def _switch(self, stream: Stream, payload: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        self._answer_began()
+        self._raw = True
+        connection.switch_to_raw()
+        stream.head(payload)
+        stream.upgraded()
+
+    def _await_answer(self) -> None:
+        self._cancel_timer()
+        wait = self._served.backend.backend_timeout
+        self._timer = self._services.wheel.add(wait, self._backend_is_silent)
+
+    def _backend_is_silent(self) -> None:
+        self._timer = None
+        self._fail("backend_timeout", f"no answer within {self._served.backend.backend_timeout:g} s")
+
+    def _answer_began(self) -> None:
+        self._responded = True
+        self._cancel_timer()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fail(self, reason: str, detail: str) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.reset(reason, detail)
+        self._done_with(clean=False)
+
+    def _done_with(self, clean: bool) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._stream = None
+        self._held = []
+        self._cancel_timer()
+        if self._wait is not None:
+            self._wait()
+            self._wait = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            reusable = connection.finish()
+            self._served.pool.release(connection, self._key, clean and reusable)

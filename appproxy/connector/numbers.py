@@ -1,0 +1,41 @@
+"""
+What the connector counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from appproxy.connector.supervisor import Supervisor
+from appproxy.observe.metrics import Labels, Metrics
+
+
+class ConnectorNumbers:
+    """
+    @ivar metrics: for the scrape.
+    """
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def served(self, application: str) -> None:
+        """A request came through a tunnel."""
+        self.metrics.requests.add((application, "", ""))
+
+    def watch(self, supervisor: Supervisor) -> None:
+        """Read the gauges from here."""
+        watch = self.metrics.watch
+        watch("tunnels", lambda: len(supervisor.ends))
+        watch("requests_active", lambda: sum(end.session.active_streams for end in supervisor.ends))
+        watch("catalog_revision", lambda: max((end.catalog.revision for end in supervisor.ends), default=0))
+        watch("backend_connections", lambda: _connections(supervisor))
+
+
+def _connections(supervisor: Supervisor) -> dict[Labels, float]:
+    counted: Counter[Labels] = Counter()
+    for end in supervisor.ends:
+        for served in end.catalog.all:
+            pool = served.pool
+            counted[served.backend.id, "idle"] += pool.idle
+            counted[served.backend.id, "busy"] += pool.connections - pool.idle
+    return dict(counted)

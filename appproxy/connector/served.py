@@ -1,0 +1,136 @@
+"""
+The applications that this connector serves, as its relay's CONFIG told it, each
+held against the connector's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from appproxy.catalog.group_document import read_group
+from appproxy.connector.allow_list import AllowList
+from appproxy.connector.pool import Pool
+from appproxy.httpwire.rules import RequestRules
+from appproxy.model.application import Backend
+from appproxy.sso.modes import SignOn, mode
+from appproxy.translate.translator import Translator
+
+MAXIMUM_WAITING: Final = 1000
+"""Streams that wait for a newer catalog at a time; more than that is a stuck relay."""
+
+
+class Served:
+    """
+    One application, ready to be served.
+
+    @ivar refusal: why this connector does not serve it (its own file says so), or empty.
+    """
+
+    __slots__ = ("backend", "host_header", "passthrough", "pool", "refusal", "rules", "sign_on", "translator")
+
+    def __init__(self, backend: Backend, refusal: str, pool: Pool) -> None:
+        self.backend = backend
+        self.refusal = refusal
+        self.pool = pool
+        self.passthrough = backend.pre_authentication == "passthrough"
+        self.sign_on: SignOn = mode(backend)
+        self.rules = RequestRules(self.sign_on.owned_headers)
+        self.translator = Translator(backend.internal_url, backend.external_url)
+        address = backend.internal_url if backend.translate_host_header else backend.external_url
+        self.host_header = address.authority.encode()
+
+
+class CatalogCopy:
+    """
+    The catalog of one tunnel's group.
+
+    @ivar revision: the newest CONFIG applied; 0 before the first.
+    """
+
+    def __init__(
+        self,
+        allow_list: AllowList,
+        allowed_sso: Iterable[str],
+        make_pool: Callable[[Backend], Pool],
+    ) -> None:
+        self._allow_list = allow_list
+        self._allowed_sso = frozenset(allowed_sso)
+        self._make_pool = make_pool
+        self._served: dict[str, Served] = {}
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+        self.revision = 0
+
+    def get(self, application_id: str) -> Served | None:
+        """One application, if this group serves it."""
+        return self._served.get(application_id)
+
+    @property
+    def all(self) -> Iterable[Served]:
+        """Everything that is served."""
+        return self._served.values()
+
+    def apply(self, revision: int, payload: bytes) -> None:
+        """
+        Take over a CONFIG. Applications that did not change keep their connections.
+
+        @raise ValueError: if it is not what a relay sends.
+        """
+        backends = read_group(payload)
+        served: dict[str, Served] = {}
+        for backend in backends:
+            old = self._served.get(backend.id)
+            if old is not None and old.backend == backend:
+                served[backend.id] = old
+            else:
+                served[backend.id] = Served(backend, self._refusal(backend), self._make_pool(backend))
+        before, self._served = self._served, served
+        for application_id, old in before.items():
+            if served.get(application_id) is not old:
+                old.pool.close()
+        self.revision = revision
+        ready = [callback for wanted, callback in self._waiting if wanted <= revision]
+        self._waiting = [each for each in self._waiting if each[0] > revision]
+        for callback in ready:
+            callback()
+
+    def wait_for(self, revision: int, callback: Callable[[], None]) -> Callable[[], None] | None:
+        """
+        Call back once a revision was applied.
+
+        @return: call it to wait no longer; L{None} if too many wait already.
+        """
+        if len(self._waiting) >= MAXIMUM_WAITING:
+            return None
+        entry = (revision, callback)
+        self._waiting.append(entry)
+
+        def cancel() -> None:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+
+        return cancel
+
+    def owner_gone(self, owner: object) -> None:
+        """A client's connection is closed: what was private to it goes."""
+        for served in self._served.values():
+            served.pool.owner_gone(owner)
+
+    def forget_user(self, number: int) -> None:
+        """A session ended: the connections that were this user's go."""
+        for served in self._served.values():
+            served.pool.forget_user(number)
+
+    def close(self) -> None:
+        """The tunnel is gone: so are its pools."""
+        for served in self._served.values():
+            served.pool.close()
+
+    def _refusal(self, backend: Backend) -> str:
+        if backend.sso.mode not in self._allowed_sso:
+            return f"allowed_sso in this connector's file does not list {backend.sso.mode!r}"
+        if self._allow_list.permit(backend.internal_url) is None:
+            return (
+                f"allowed_backends in this connector's file does not cover {backend.internal_url.authority}"
+            )
+        return ""

@@ -1,0 +1,179 @@
+"""
+The connector's life: its identity, its tunnels, its certificate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
+
+from appproxy.config.connector import ConnectorSettings
+from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonService
+from appproxy.connector.allow_list import AllowList
+from appproxy.connector.backends import Backends
+from appproxy.connector.numbers import ConnectorNumbers
+from appproxy.connector.served import CatalogCopy
+from appproxy.connector.supervisor import Supervisor
+from appproxy.connector.tunnel_end import TunnelEnd
+from appproxy.observe.metrics_service import MetricsService
+from appproxy.observe.notify import Notifier
+from appproxy.pki.certificates import BadCertificate
+from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.transport.addresses import ListenAddress
+from appproxy.transport.contexts import BadCertificate as BadAuthority
+from appproxy.transport.listener import listen_plain
+from appproxy.transport.turn import end_of_turn
+from appproxy.transport.wheel import TimerWheel
+from appproxy.tunnel.settings import TunnelSettings
+
+RENEWAL_CHECK_SECONDS: Final = 3600.0
+"""How often it is asked whether the certificate is due: a small part of its thirty days."""
+
+READY_AFTER_SECONDS: Final = 10.0
+"""Ready without a tunnel too: systemd should not kill a connector whose edge is away."""
+
+
+class ConnectorService(DaemonService):
+    """The inside, from its configuration."""
+
+    def __init__(self, reactor: Any, settings: ConnectorSettings) -> None:
+        DaemonService.__init__(self, reactor, "connector", Notifier())
+        self._settings = settings
+        self._wheel = TimerWheel(reactor)
+        self._identity: Identity | None = None
+        self._supervisor: Supervisor | None = None
+        self._metrics: MetricsService | None = None
+        self._numbers = ConnectorNumbers()
+        self._renewing = LoopingCall(self._renew_if_due)
+        self._renewing.clock = reactor
+        self._first_tunnel: Deferred[None] = Deferred()
+
+    async def start(self) -> None:
+        """Load the identity and dial."""
+        settings = self._settings
+        identity = self._identity = self._load_identity()
+        self._log.info(
+            "{event}: connector {connector} of group {connector_group}",
+            event="starting",
+            connector=identity.name,
+            connector_group=identity.group,
+        )
+        allow_list = AllowList.parse(settings.allowed_backends, settings.names_resolve_into)
+        backends = self._backends(allow_list)
+
+        def make_end(address: str) -> TunnelEnd:
+            catalog = CatalogCopy(allow_list, settings.allowed_sso, backends.pool)
+            return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served)
+
+        supervisor = self._supervisor = Supervisor(
+            self.reactor,
+            end_of_turn(self.reactor),
+            (*identity.addresses, *settings.connect),
+            self._current_identity,
+            make_end,
+            TunnelSettings(max_streams=settings.limits.streams),
+        )
+        self._numbers.watch(supervisor)
+        await self._start_metrics(supervisor)
+        supervisor.start()
+        self._renewing.start(RENEWAL_CHECK_SECONDS, now=False)
+        self._first_tunnel.addTimeout(READY_AFTER_SECONDS, self.reactor).addErrback(lambda _: None)
+        await self._first_tunnel
+        self._log.info("{event}: {tunnels} tunnels", event="ready", tunnels=len(supervisor.ends))
+        self.notifier.ready()
+
+    async def stop(self) -> None:
+        """Let what is under way end."""
+        self._log.info("{event}", event="draining")
+        if self._renewing.running:
+            self._renewing.stop()
+        if self._supervisor is not None:
+            await self._supervisor.stop(self._settings.limits.drain_timeout)
+        if self._metrics is not None:
+            await self._metrics.stopService()
+
+    # -- TunnelOwner
+
+    def tunnel_up(self, end: TunnelEnd) -> None:
+        """A tunnel serves its catalog."""
+        if not self._first_tunnel.called:
+            self._first_tunnel.callback(None)
+        self._renew_if_due()
+
+    def tunnel_leaving(self, end: TunnelEnd) -> None:
+        """The other side is about to stop."""
+        if self._supervisor is not None:
+            self._supervisor.leaving(end)
+
+    def renewed(self, certificate_pem: str) -> None:
+        """A new certificate: tunnels dialled from now on show it."""
+        identity = self._current_identity()
+        try:
+            self._identity = identity.accept(certificate_pem.encode(), self.reactor.seconds())
+        except (BadCertificate, OSError) as error:
+            self._log.error(
+                "{event}: the new certificate is of no use: {why}",
+                event="renewal_failed",
+                why=str(error),
+                fault="peer",
+            )
+            return
+        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=self._identity.expires_at)
+
+    # -- inside
+
+    def _load_identity(self) -> Identity:
+        try:
+            identity = load(self._settings.identity)
+        except NotEnrolled as error:
+            raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
+        if identity.is_expired(self.reactor.seconds()):
+            raise CannotStart(
+                EXIT_NOT_ENROLLED, "the connector's certificate has expired: run `appproxy enroll` again"
+            )
+        return identity
+
+    def _current_identity(self) -> Identity:
+        assert self._identity is not None, "loaded before anything dials"
+        return self._identity
+
+    def _backends(self, allow_list: AllowList) -> Backends:
+        backend = self._settings.backend
+        try:
+            ca_pems = [path.read_bytes() for path in backend.ca_files]
+            return Backends(
+                self.reactor,
+                self._wheel,
+                allow_list,
+                ca_pems,
+                backend.connect_timeout,
+                backend.idle_connections_per_application,
+                backend.idle_timeout,
+            )
+        except (OSError, BadAuthority) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"backend.ca_files: {error}") from error
+
+    def _renew_if_due(self) -> None:
+        identity, supervisor = self._identity, self._supervisor
+        if identity is None or supervisor is None or not identity.renewal_due(self.reactor.seconds()):
+            return
+        for end in supervisor.ends:
+            if end.catalog.revision:
+                end.ask_for_certificate(identity.csr().decode())
+                return
+
+    async def _start_metrics(self, supervisor: Supervisor) -> None:
+        address = ListenAddress.parse(self._settings.metrics.listen)
+        self._metrics = MetricsService(
+            self.reactor,
+            lambda build: listen_plain(self.reactor, address, build),
+            self._numbers.metrics,
+            lambda: any(end.catalog.revision for end in supervisor.ends),
+        )
+        try:
+            await self._metrics.start()
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"metrics: {error}") from error

@@ -1,0 +1,480 @@
+"""
+One request on its way to an application and its answer on the way back.
+
+The exchange knows neither front end nor connector: it writes to a
+L{ClientWriter} and to a L{Stream}. It trusts neither side's bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from appproxy.edge.client_writer import ClientWriter
+from appproxy.edge.facts import ConnectionFacts
+from appproxy.edge.live import LiveStreams
+from appproxy.edge.verdict import Forward
+from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
+from appproxy.httpwire.rules import filter_trailers, forwarded, rebuild_response
+from appproxy.httpwire.wire_heads import (
+    pack_request,
+    pack_trailers,
+    unpack_response,
+    unpack_trailers,
+)
+from appproxy.model.refusal import Error, Refusal, refusal_of_reason
+from appproxy.observe.transaction import Transaction
+from appproxy.relay.opener import NoConnector, StreamOpener, StreamRequest, TunnelLink
+from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.tunnel.stream import Stream
+
+SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+"""Safe by definition (RFC 9110 section 9.2.1, RFC 4918, RFC 3253, RFC 5323): doing it twice harms nobody."""
+
+NOTHING_SENT: Final = frozenset({"stale", "draining", "overloaded", "backend_refused", "backend_name"})
+"""Resets with which a connector says that no byte of the request reached the backend."""
+
+CONNECTOR_GRACE_SECONDS: Final = 5.0
+"""The connector times the backend itself and says so; past this it is the connector that is silent."""
+
+CONTINUE_AFTER_SECONDS: Final = 1.0
+"""Clients wait for 100 Continue for about a second before they send anyway; so do we."""
+
+BODY_RATE_WINDOW_SECONDS: Final = 30.0
+BODY_RATE_BYTES: Final = 240 * 30
+"""A request body slower than 240 B/s over 30 s holds a stream for nothing."""
+
+MAXIMUM_ATTEMPTS: Final = 2
+
+
+class ClientConnection:
+    """
+    What outlives an exchange on one client connection.
+
+    @ivar number: unique in this process.
+    @ivar bound_to: the tunnel that a connection-bound sign-on (NTLM, Negotiate)
+        of this client lives on; every later request goes there too.
+    """
+
+    __slots__ = ("bound_to", "facts", "number")
+
+    def __init__(self, number: int, facts: ConnectionFacts) -> None:
+        self.number = number
+        self.facts = facts
+        self.bound_to: TunnelLink | None = None
+
+    def gone(self) -> None:
+        """The client's connection is closed."""
+        if self.bound_to is not None:
+            self.bound_to.release_client(self.number)
+            self.bound_to = None
+
+
+class ExchangeServices:
+    """What all exchanges of one edge share."""
+
+    __slots__ = ("finished", "live", "opener", "seconds", "wheel")
+
+    def __init__(
+        self,
+        opener: StreamOpener,
+        live: LiveStreams,
+        wheel: TimerWheel,
+        seconds: Callable[[], float],
+        finished: Callable[[Transaction], None],
+    ) -> None:
+        self.opener = opener
+        self.live = live
+        self.wheel = wheel
+        self.seconds = seconds
+        self.finished = finished
+
+
+class Exchange:
+    """
+    One request and its answer; a L{appproxy.tunnel.stream.StreamHandler}.
+
+    Front ends call L{begin}, then L{client_data}, L{client_end}, L{client_gone},
+    L{pause} and L{resume}; the tunnel calls the handler's methods.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_body_timer",
+        "_client",
+        "_continued",
+        "_done",
+        "_failed_on",
+        "_forward",
+        "_head",
+        "_link",
+        "_received_at_check",
+        "_remaining",
+        "_request",
+        "_request_ended",
+        "_request_paused",
+        "_responded",
+        "_services",
+        "_session_id",
+        "_stream",
+        "_timer",
+        "_trailers",
+        "_transaction",
+        "_upgraded",
+        "_writer",
+    )
+
+    def __init__(
+        self,
+        services: ExchangeServices,
+        writer: ClientWriter,
+        client: ClientConnection,
+        transaction: Transaction,
+    ) -> None:
+        self._services = services
+        self._writer = writer
+        self._client = client
+        self._transaction = transaction
+        self._stream: Stream | None = None
+        self._link: TunnelLink | None = None
+        self._failed_on: list[TunnelLink] = []
+        self._attempts = 0
+        self._remaining = UNTIL_END
+        self._received_at_check = 0
+        self._responded = self._done = self._upgraded = False
+        self._continued = self._request_ended = self._request_paused = False
+        self._timer: Timer | None = None
+        self._body_timer: Timer | None = None
+        self._trailers: Headers = []
+        self._session_id = ""
+
+    # -- from the front end
+
+    def begin(self, head: RequestHead, forward: Forward) -> None:
+        """Open the stream. Nothing is awaited between the gate's verdict and the live index."""
+        view, principal = forward.view, forward.principal
+        self._head = head
+        self._forward = forward
+        self._session_id = principal.session_id if principal is not None else ""
+        self._services.live.add(self, self._session_id, view.id)
+        self._request_ended = head.body == NO_BODY
+        try:
+            self._request = self._stream_request(head, forward)
+        except BadMessage as problem:
+            self._refuse(Refusal(Error.BadRequest, problem.rule))
+            return
+        self._attempt(None)
+        if self._done:
+            return
+        if head.body == NO_BODY:
+            self._await_answer()
+        else:
+            self._watch_body(head)
+
+    def client_data(self, data: bytes) -> None:
+        """Some of the request's body, or of an upgraded connection."""
+        self._transaction.bytes_in += len(data)
+        if self._stream is not None:
+            self._stream.write(data)
+
+    def client_end(self, trailers: Headers) -> None:
+        """The request is complete."""
+        if self._request_ended:
+            return
+        self._request_ended = True
+        self._cancel_body_timer()
+        stream = self._stream
+        if stream is None:
+            return
+        kept = self._forward.view.rules.filter_trailers(trailers) if trailers else []
+        if kept:
+            stream.trailers(pack_trailers(kept))
+        stream.end()
+        if not self._responded:
+            self._await_answer()
+
+    def client_gone(self) -> None:
+        """The client's connection is closed: nobody waits for the answer."""
+        if self._done:
+            return
+        stream = self._stream
+        if stream is not None:
+            if self._upgraded:
+                stream.end()
+            stream.reset("cancelled")
+        if not self._transaction.reason and not self._upgraded:
+            self._transaction.reason = "client_gone"
+        self._finish()
+
+    def pause(self) -> None:
+        """The client reads slower than the answer comes."""
+        if self._stream is not None:
+            self._stream.pause()
+
+    def resume(self) -> None:
+        """The client has read what there was."""
+        if self._stream is not None:
+            self._stream.resume()
+
+    def cut(self) -> None:
+        """The session or the application ended: break off now."""
+        if self._done:
+            return
+        if self._stream is not None:
+            self._stream.reset("cancelled")
+        self._transaction.reason = self._transaction.reason or "session_ended"
+        if self._responded:
+            self._writer.abort()
+        else:
+            self._writer.refuse(Refusal(Error.SignInRequired, "session_ended"))
+        self._finish()
+
+    # -- from the tunnel
+
+    def head(self, payload: bytes) -> None:
+        """The answer's head, or an interim one."""
+        if self._done:
+            return
+        try:
+            status, body, headers = unpack_response(payload)
+            if status < 200:
+                self._interim(status, headers)
+                return
+            headers = rebuild_response(headers, keep_length=body == NO_BODY)
+        except BadMessage as problem:
+            self._peer_broke("backend_protocol", problem.rule)
+            return
+        if self._responded:
+            self._peer_broke("backend_protocol", "second_head")
+            return
+        self._answer_begins(status)
+        if binds_connection(headers, WWW_AUTHENTICATE):
+            self._client.bound_to = self._link
+        self._remaining = 0 if body == NO_BODY else body
+        self._writer.head(status, body, headers)
+
+    def data(self, data: bytes) -> None:
+        """Some of the answer's body: counted against its length."""
+        if self._done:
+            return
+        if not self._responded:
+            self._peer_broke("backend_protocol", "body_before_head")
+            return
+        size = len(data)
+        self._transaction.bytes_out += size
+        if self._remaining >= 0:
+            self._remaining -= size
+            if self._remaining < 0:
+                self._peer_broke("backend_protocol", "body_too_long")
+                return
+        self._writer.data(data)
+
+    def trailers(self, payload: bytes) -> None:
+        """The answer's trailers, filtered like headers."""
+        try:
+            self._trailers = filter_trailers(unpack_trailers(payload))
+        except BadMessage as problem:
+            self._peer_broke("backend_protocol", problem.rule)
+
+    def ended(self) -> None:
+        """The answer is complete, or should be."""
+        if self._done:
+            return
+        if self._upgraded:
+            self._writer.close()
+        elif not self._responded or self._remaining > 0:
+            self._peer_broke("backend_protocol", "body_too_short" if self._responded else "no_head")
+            return
+        else:
+            self._writer.end(self._trailers)
+        if not self._request_ended and self._stream is not None:
+            self._stream.reset("cancelled")
+        self._finish()
+
+    def upgraded(self) -> None:
+        """Both directions are plain bytes now. The 101 said so already."""
+
+    def reset(self, reason: str, detail: str) -> None:
+        """The connector gave up, or the tunnel is gone."""
+        if self._done:
+            return
+        self._stream = None
+        if self._responded:
+            self._transaction.reason = reason
+            self._writer.abort()
+            self._finish()
+        elif self._may_retry(reason):
+            self._attempt(refusal_of_reason(reason, detail))
+        else:
+            self._refuse(refusal_of_reason(reason, detail))
+
+    def writable(self, writable: bool) -> None:
+        """Back-pressure of the tunnel on the request's body."""
+        self._request_paused = not writable
+        if writable:
+            self._writer.resume_request()
+        else:
+            self._writer.pause_request()
+
+    # -- inside
+
+    def _stream_request(self, head: RequestHead, forward: Forward) -> StreamRequest:
+        view = forward.view
+        client = self._client
+        facts = client.facts
+        headers = view.rules.rebuild(head)
+        headers += forwarded(facts.client_address, head.host, facts.scheme, facts.port, self._transaction.id)
+        upgrade = head.upgrade
+        if upgrade is not None:
+            headers.append((b"Upgrade", upgrade))
+        elif head.expects_continue:
+            headers.append((b"Expect", b"100-continue"))
+        return StreamRequest(
+            view.id,
+            view.group,
+            view.revision,
+            forward.principal,
+            view.claims,
+            self._transaction.id,
+            int(view.backend_timeout_seconds * 1000),
+            pack_request(head.method, head.target, headers),
+            head.body,
+            upgrade is not None,
+            client.number,
+        )
+
+    def _attempt(self, earlier: Refusal | None) -> None:
+        self._attempts += 1
+        client = self._client
+        try:
+            self._stream, self._link = self._services.opener.open(
+                self._request, self, self._failed_on, client.bound_to
+            )
+        except NoConnector:
+            self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
+            return
+        self._transaction.connector = self._link.name
+        if binds_connection(self._head.headers, AUTHORIZATION):
+            client.bound_to = self._link
+
+    def _may_retry(self, reason: str) -> bool:
+        if self._attempts >= MAXIMUM_ATTEMPTS or not self._forward.view.application.retry:
+            return False
+        if self._head.body != NO_BODY or self._client.bound_to is not None:
+            return False
+        again = reason in NOTHING_SENT or (
+            reason == "tunnel_lost" and self._head.upgrade is None and self._head.method in SAFE_METHODS
+        )
+        if again and self._link is not None:
+            self._failed_on.append(self._link)
+            self._transaction.retries += 1
+        return again
+
+    def _interim(self, status: int, headers: Headers) -> None:
+        if status == 101:
+            self._switch(headers)
+        elif status == 100:
+            if self._head.expects_continue and not self._continued:
+                self._continued = True
+                self._writer.interim(100, [])
+        elif not self._responded:
+            self._writer.interim(status, rebuild_response(headers))
+
+    def _switch(self, headers: Headers) -> None:
+        if self._head.upgrade is None or self._responded:
+            self._peer_broke("backend_protocol", "upgrade_not_asked")
+            return
+        self._answer_begins(101)
+        self._upgraded = True
+        self._writer.switch(
+            [
+                *rebuild_response(headers),
+                (b"Connection", b"Upgrade"),
+                (b"Upgrade", self._head.upgrade),
+            ]
+        )
+
+    def _answer_begins(self, status: int) -> None:
+        self._responded = True
+        self._transaction.status = status
+        self._transaction.first_byte = self._services.seconds() - self._transaction.started
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _await_answer(self) -> None:
+        wait = self._forward.view.backend_timeout_seconds + CONNECTOR_GRACE_SECONDS
+        self._timer = self._services.wheel.add(wait, self._connector_is_silent)
+
+    def _connector_is_silent(self) -> None:
+        self._timer = None
+        if self._stream is not None:
+            self._stream.reset("cancelled")
+            self._stream = None
+        self._refuse(Refusal(Error.GatewayTimeout, "connector_timeout", "operator"))
+
+    def _watch_body(self, head: RequestHead) -> None:
+        if head.expects_continue:
+            self._timer = self._services.wheel.add(CONTINUE_AFTER_SECONDS, self._continue_anyway)
+        self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
+
+    def _continue_anyway(self) -> None:
+        self._timer = None
+        if not self._continued and not self._responded and not self._done:
+            self._continued = True
+            self._writer.interim(100, [])
+
+    def _check_body_rate(self) -> None:
+        received = self._transaction.bytes_in
+        slow = received - self._received_at_check < BODY_RATE_BYTES and not self._request_paused
+        self._received_at_check = received
+        if not slow:
+            self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
+            return
+        self._body_timer = None
+        if self._stream is not None:
+            self._stream.reset("cancelled")
+            self._stream = None
+        if self._responded:
+            self._writer.abort()
+            self._finish()
+        else:
+            self._refuse(Refusal(Error.RequestTimeout, "body_too_slow"))
+
+    def _peer_broke(self, reason: str, rule: str) -> None:
+        if self._stream is not None:
+            self._stream.reset(reason, rule)
+            self._stream = None
+        self._transaction.reason = reason
+        if self._responded:
+            self._writer.abort()
+            self._finish()
+        else:
+            self._refuse(refusal_of_reason(reason, f"The application's answer was not valid ({rule})."))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._transaction.refused(refusal)
+        self._writer.refuse(refusal)
+        self._finish()
+
+    def _cancel_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+        if self._timer is not None and not self._responded:
+            self._timer.cancel()
+            self._timer = None
+
+    def _finish(self) -> None:
+        self._done = True
+        self._stream = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+        self._services.live.remove(self, self._session_id, self._forward.view.id)
+        self._services.finished(self._transaction)

@@ -1,0 +1,83 @@
+"""
+The streams that are open now, by session and by application, so that what ends
+one of those ends its streams within the same turn of the reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Endable(Protocol):
+    """Something that can be told to stop at once."""
+
+    def cut(self) -> None:
+        """Break off: nothing more reaches the client."""
+
+
+class LiveStreams:
+    """The index of everything under way. Only ever as large as what is open."""
+
+    def __init__(self) -> None:
+        self._by_session: dict[str, set[Endable]] = {}
+        self._by_application: dict[str, set[Endable]] = {}
+        self.count = 0
+        self._when_empty: list[Callable[[], None]] = []
+
+    def add(self, exchange: Endable, session_id: str, application_id: str) -> None:
+        """Enter one; an empty session id is an anonymous one's."""
+        self.count += 1
+        try:
+            self._by_application[application_id].add(exchange)
+        except KeyError:
+            self._by_application[application_id] = {exchange}
+        if session_id:
+            try:
+                self._by_session[session_id].add(exchange)
+            except KeyError:
+                self._by_session[session_id] = {exchange}
+
+    def remove(self, exchange: Endable, session_id: str, application_id: str) -> None:
+        """Take one out that was entered with the same arguments."""
+        self.count -= 1
+        self._discard(self._by_application, application_id, exchange)
+        if session_id:
+            self._discard(self._by_session, session_id, exchange)
+        if not self.count:
+            waiting, self._when_empty = self._when_empty, []
+            for callback in waiting:
+                callback()
+
+    def end_session(self, session_id: str) -> int:
+        """Cut everything of one session; says how many."""
+        return self._cut(self._by_session.get(session_id))
+
+    def end_application(self, application_id: str) -> int:
+        """Cut everything of one application; says how many."""
+        return self._cut(self._by_application.get(application_id))
+
+    def sessions(self) -> list[str]:
+        """The sessions that something is open for."""
+        return list(self._by_session)
+
+    def when_empty(self, callback: Callable[[], None]) -> None:
+        """Call back once nothing is open any more; at once if so now."""
+        if not self.count:
+            callback()
+        else:
+            self._when_empty.append(callback)
+
+    @staticmethod
+    def _discard(index: dict[str, set[Endable]], key: str, exchange: Endable) -> None:
+        members = index[key]
+        members.discard(exchange)
+        if not members:
+            del index[key]
+
+    @staticmethod
+    def _cut(members: set[Endable] | None) -> int:
+        doomed = list(members or ())
+        for exchange in doomed:
+            exchange.cut()
+        return len(doomed)

@@ -1,0 +1,82 @@
+"""
+What the edge counts and writes down of each request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from appproxy.catalog.feed import CatalogFeed
+from appproxy.config.edge import EdgeSettings
+from appproxy.edge.tunnels import Tunnels
+from appproxy.edge.web import Web
+from appproxy.observe.access_log import AccessFormat, LineWriter
+from appproxy.observe.metrics import Labels, Metrics
+from appproxy.observe.transaction import Transaction
+from appproxy.session.records import Sessions
+from appproxy.transport.certificates import CertificateDirectory
+from appproxy.transport.turn import Schedule
+
+
+class EdgeNumbers:
+    """
+    The access log and the metrics.
+
+    @ivar metrics: for the scrape.
+    """
+
+    def __init__(self, settings: EdgeSettings, writer: LineWriter, schedule: Schedule) -> None:
+        self.metrics = Metrics()
+        self._writer = writer
+        writer.schedule = schedule
+        self._format = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
+
+    def finished(self, transaction: Transaction) -> None:
+        """A request is over."""
+        self.metrics.observe(transaction)
+        if self._format is not None:
+            self._writer.write(self._format.line(transaction))
+
+    def watch(
+        self,
+        web: Web,
+        tunnels: Tunnels,
+        sessions: Sessions,
+        feed: CatalogFeed,
+        certificates: CertificateDirectory,
+    ) -> None:
+        """Read the gauges from here."""
+        watch = self.metrics.watch
+        watch("client_connections", lambda: web.connections)
+        watch("requests_active", lambda: web.live.count)
+        watch("sessions", lambda: len(sessions))
+        watch("store_up", lambda: float(sessions.ready and feed.is_ready))
+        watch("catalog_revision", lambda: feed.current.revision)
+        watch("tunnels", lambda: _by_label(tunnels, "connector_group"))
+        watch("tunnel_streams", lambda: _streams(tunnels))
+        watch("certificate_expiry_seconds", lambda: _seconds_left(certificates))
+
+    def reopen_log(self) -> None:
+        """The log file was rotated away."""
+        self._writer.reopen()
+
+
+def _by_label(tunnels: Tunnels, label: str) -> dict[Labels, float]:
+    return {
+        (name,): float(count)
+        for name, count in Counter(str(each[label]) for each in tunnels.tunnels()).items()
+    }
+
+
+def _streams(tunnels: Tunnels) -> dict[Labels, float]:
+    streams: Counter[str] = Counter()
+    for each in tunnels.tunnels():
+        count = each["streams"]
+        streams[str(each["connector"])] += count if isinstance(count, int) else 0
+    return {(name,): float(count) for name, count in streams.items()}
+
+
+def _seconds_left(certificates: CertificateDirectory) -> dict[Labels, float]:
+    now = datetime.now(UTC)
+    return {(name,): (ends - now).total_seconds() for name, ends in certificates.expiries().items()}

@@ -1,0 +1,274 @@
+"""
+The edge's life: what is opened in which order, and closed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.task import LoopingCall
+
+from appproxy.admin.service import AdminService, Surroundings
+from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
+from appproxy.catalog.snapshot import Catalog
+from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonService
+from appproxy.config.edge import EdgeSettings
+from appproxy.edge.assembly import (
+    addresses_of,
+    build_front_door,
+    build_pages,
+    build_sign_in,
+    build_web,
+    load_rules,
+)
+from appproxy.edge.numbers import EdgeNumbers
+from appproxy.edge.relay_feed import RelayFeed
+from appproxy.edge.tunnels import InsideTunnels, Tunnels
+from appproxy.edge.web import Web
+from appproxy.observe.access_log import LineWriter
+from appproxy.observe.metrics_service import MetricsService
+from appproxy.observe.notify import Notifier
+from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
+from appproxy.pki.server_identity import ServerIdentity
+from appproxy.session.keyring import Keyring
+from appproxy.session.records import Sessions
+from appproxy.store.files import UnsafeFile
+from appproxy.store.istore import StoreError
+from appproxy.store.sealing import SealBroken, Sealer, load_or_make_key
+from appproxy.store.sqlite import SqliteStore
+from appproxy.transport.addresses import ListenAddress
+from appproxy.transport.certificates import CertificateDirectory
+from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
+from appproxy.transport.turn import end_of_turn
+
+TOUCH_SECONDS: Final = 20.0
+"""Sessions with open streams are kept from going idle; well within the shortest idle lifetime."""
+
+IDENTITY_FOLDER: Final = "identity"
+
+
+class EdgeService(DaemonService):
+    """The public side, from its configuration."""
+
+    def __init__(self, reactor: Any, settings: EdgeSettings, writer: LineWriter) -> None:
+        DaemonService.__init__(self, reactor, "edge", Notifier())
+        self._settings = settings
+        self._schedule = end_of_turn(reactor)
+        self._ports: list[IListeningPort] = []
+        self._store: SqliteStore | None = None
+        self._web: Web | None = None
+        self._tunnels: Tunnels | None = None
+        self._certificates = CertificateDirectory(
+            settings.tls.certificates, reactor, minimum_version=settings.tls.minimum_version
+        )
+        self._numbers = EdgeNumbers(settings, writer, self._schedule)
+        self._stoppers: list[Any] = []
+        self._ready = False
+
+    # -- start
+
+    async def start(self) -> None:
+        """Open the store, read sessions and catalog, then listen."""
+        store, sealer = await self._open_store()
+        authority, identity = await self._open_authority(store, sealer)
+        sessions, keyring = await self._open_sessions(store, sealer)
+        feed, connectors = CatalogFeed(store, self.reactor), ConnectorFeed(store, self.reactor)
+        self._stoppers += [feed, connectors, sessions, identity]
+        tunnels = self._tunnels = self._make_tunnels(authority, identity)
+        sign_in = build_sign_in(self._settings, self.reactor, store, keyring, sessions)
+        pages = build_pages(self._settings)
+        web = self._web = build_web(
+            self.reactor,
+            self._settings,
+            pages,
+            sign_in,
+            sessions,
+            tunnels.opener,
+            self._schedule,
+            self._numbers.finished,
+            load_rules(self._settings),
+            lambda: self._ready and sessions.ready and feed.is_ready,
+        )
+        feed.changed(web.follow)
+        relay_feed = RelayFeed(feed, connectors, tunnels.update)
+        await feed.start()
+        await connectors.start()
+        relay_feed.update()
+        self._certificates.start()
+        self._stoppers.append(self._certificates)
+        await self._listen(web, tunnels, authority, identity)
+        self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
+        await self._start_metrics(web, tunnels, sessions, feed)
+        touching = LoopingCall(web.touch_live)
+        touching.clock = self.reactor
+        touching.start(TOUCH_SECONDS, now=False)
+        self._stoppers.append(touching)
+        self._ready = True
+        self._log.info(
+            "{event}: {applications} applications at revision {revision}",
+            event="ready",
+            applications=len(feed.current.applications),
+            revision=feed.current.revision,
+        )
+        self.notifier.ready()
+
+    async def _open_store(self) -> tuple[SqliteStore, Sealer]:
+        settings = self._settings.store
+        try:
+            key = load_or_make_key(settings.key_file)
+            self._store = await SqliteStore.open(settings.path, self.reactor)
+        except (StoreError, OSError, UnsafeFile, ValueError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"the store cannot be opened: {error}") from error
+        return self._store, Sealer(key)
+
+    async def _open_authority(self, store: SqliteStore, sealer: Sealer) -> tuple[Authority, ServerIdentity]:
+        settings = self._settings
+        try:
+            authority = await Authority.open(
+                store, sealer, self.reactor, settings.pki.infrastructure_key_file
+            )
+            identity = ServerIdentity(
+                authority, settings.store.path.parent / IDENTITY_FOLDER, settings.hosts.connect
+            )
+            await identity.start()
+        except NotTrusted as error:
+            raise CannotStart(EXIT_NOT_ENROLLED, f"this edge is not trusted any more: {error}") from error
+        except (IssuerAway, SealBroken, StoreError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"the built-in CA cannot be used: {error}") from error
+        return authority, identity
+
+    async def _open_sessions(self, store: SqliteStore, sealer: Sealer) -> tuple[Sessions, Keyring]:
+        lifetimes = self._settings.session
+        keyring = Keyring(store, sealer, self.reactor, lifetimes.maximum_lifetime)
+        sessions = Sessions(store, sealer, keyring, self.reactor, lifetimes)
+        await sessions.start()
+        return sessions, keyring
+
+    def _make_tunnels(self, authority: Authority, identity: ServerIdentity) -> Tunnels:
+        settings = self._settings
+        address = f"{settings.hosts.connect}:{addresses_of(settings).port}"
+        if settings.relay.mode == "inside":
+            return InsideTunnels(self.reactor, self._schedule, authority, address)
+        raise CannotStart(EXIT_UNAVAILABLE, 'relay.mode = "remote" is not supported yet')
+
+    async def _listen(
+        self, web: Web, tunnels: Tunnels, authority: Authority, identity: ServerIdentity
+    ) -> None:
+        settings = self._settings
+        limit = ConnectionLimit(settings.limits.connections, settings.limits.connections_per_address)
+        door = build_front_door(settings, self._certificates, web, tunnels, authority, self.reactor)
+        door.show(identity.current)
+        identity.changed(door.show)
+        try:
+            for text in settings.listen.https:
+                address = ListenAddress.parse(text)
+                self._ports += await listen(self.reactor, address, door.choose, self.reactor, limit=limit)
+            for text in settings.listen.http:
+                self._ports += await listen_plain(
+                    self.reactor,
+                    ListenAddress.parse(text),
+                    lambda peer: web.plain_channel(_host_of(peer)),
+                    limit=limit,
+                )
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"cannot listen: {error}") from error
+
+    def _start_admin(
+        self,
+        store: SqliteStore,
+        feed: CatalogFeed,
+        connectors: ConnectorFeed,
+        authority: Authority,
+        tunnels: Tunnels,
+        sealer: Sealer,
+        sessions: Sessions,
+    ) -> None:
+        settings = self._settings
+        hosts = settings.hosts
+        admin = AdminService(
+            self.reactor,
+            ListenAddress.parse(settings.admin.listen),
+            settings.admin.group,
+            Surroundings(
+                store,
+                feed,
+                connectors,
+                authority,
+                tunnels,
+                (hosts.auth, hosts.portal, hosts.connect),
+                tunnels.addresses,
+                hosts.connect,
+                self._expiries,
+                sealer,
+                sessions.end,
+            ),
+        )
+        try:
+            admin.startService()
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"the admin socket: {error}") from error
+        self._stoppers.append(admin)
+
+    async def _start_metrics(self, web: Web, tunnels: Tunnels, sessions: Sessions, feed: CatalogFeed) -> None:
+        self._numbers.watch(web, tunnels, sessions, feed, self._certificates)
+        address = ListenAddress.parse(self._settings.metrics.listen)
+        metrics = MetricsService(
+            self.reactor,
+            lambda build: listen_plain(self.reactor, address, build),
+            self._numbers.metrics,
+            lambda: self._ready and sessions.ready and feed.is_ready,
+        )
+        self._stoppers.append(metrics)
+        try:
+            await metrics.start()
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"metrics: {error}") from error
+
+    def _expiries(self) -> Mapping[str, datetime]:
+        return self._certificates.expiries()
+
+    # -- reload and stop
+
+    def reload(self) -> None:
+        """Read the certificates again; those that are broken now stay as they were."""
+        self.notifier.reloading()
+        self._certificates.reload()
+        self._numbers.reopen_log()
+        self._log.info("{event}", event="config_reloaded", at=datetime.now(UTC).isoformat())
+        self.notifier.ready()
+
+    async def stop(self) -> None:
+        """Close the door, let requests end, then close tunnels and store."""
+        self._ready = False
+        self._log.info("{event}", event="draining")
+        await DeferredList([_stopped(port.stopListening()) for port in self._ports])
+        timeout = self._settings.limits.drain_timeout
+        if self._web is not None:
+            drained = self._web.drain(timeout)
+            drained.addTimeout(timeout, self.reactor).addErrback(lambda _: None)
+            await drained
+            self._web.cut_all()
+        if self._tunnels is not None:
+            await self._tunnels.stop(timeout)
+        for each in reversed(self._stoppers):
+            stop = getattr(each, "stopService", None) or each.stop
+            await _stopped(stop())
+        if self._store is not None:
+            await self._store.close()
+
+
+def _host_of(peer: IAddress) -> str:
+    return str(getattr(peer, "host", ""))
+
+
+def _stopped(result: object) -> Deferred[Any]:
+    if isinstance(result, Deferred):
+        return result
+    done: Deferred[Any] = Deferred()
+    done.callback(result)
+    return done

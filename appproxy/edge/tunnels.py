@@ -1,0 +1,60 @@
+"""
+Where the edge's streams go: tunnels that end in this process, or relays
+elsewhere. The rest of the edge cannot tell which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IProtocol
+
+from appproxy.pki.authority import Authority
+from appproxy.relay.catalog import RelayCatalog
+from appproxy.relay.hub import RelayHub
+from appproxy.relay.local import LocalOpener
+from appproxy.relay.opener import StreamOpener
+from appproxy.transport.turn import Schedule
+
+
+class Tunnels(Protocol):
+    """
+    @ivar opener: opens streams.
+    @ivar accept: makes the protocol of a connector's tunnel; L{None} where they end elsewhere.
+    @ivar addresses: what join tokens tell newcomers to dial.
+    """
+
+    opener: StreamOpener
+    accept: Callable[[], IProtocol] | None
+    addresses: Sequence[str]
+
+    def update(self, catalog: RelayCatalog) -> None:
+        """Another catalog, another registry."""
+
+    def tunnels(self) -> Sequence[Mapping[str, object]]:
+        """Every tunnel, as C{status} shows it."""
+
+    def live_revision(self, revision: int) -> Deferred[None]:
+        """Fires once every connector serves this revision."""
+
+    def stop(self, drain_seconds: float) -> Deferred[Any]:
+        """Let what is under way end, then close every tunnel."""
+
+
+class InsideTunnels:
+    """The relay inside of the edge."""
+
+    def __init__(self, reactor: Any, schedule: Schedule, authority: Authority, address: str) -> None:
+        self._hub = RelayHub(reactor, schedule, authority.renew)
+        self.opener: StreamOpener = LocalOpener(self._hub.broker)
+        self.accept: Callable[[], IProtocol] | None = self._hub.accept
+        self.addresses: Sequence[str] = (address,)
+        self.update = self._hub.update
+        self.tunnels = self._hub.tunnels
+        self.live_revision = self._hub.live_revision
+
+    def stop(self, drain_seconds: float) -> Deferred[Any]:
+        """See L{Tunnels.stop}."""
+        return DeferredList(self._hub.drain(drain_seconds))

@@ -1,0 +1,120 @@
+"""
+What the edge works out once for each published application, so that a request
+only looks it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from appproxy.catalog.snapshot import Catalog
+from appproxy.httpwire.rules import RequestRules
+from appproxy.model.application import Application, HeaderSignOn
+
+
+class ApplicationView:
+    """
+    One application as the edge's request path sees it.
+
+    @ivar revision: the catalog's revision that this view was made from.
+    @ivar claims: the claims that the application's connector is told.
+    """
+
+    __slots__ = (
+        "application",
+        "backend_timeout_seconds",
+        "claims",
+        "group",
+        "id",
+        "origin",
+        "origins",
+        "passes_ambiguous_paths",
+        "passthrough",
+        "port",
+        "revision",
+        "rules",
+        "scheme",
+        "upgrades",
+    )
+
+    def __init__(
+        self, application_id: str, application: Application, claims: frozenset[str], revision: int
+    ) -> None:
+        self.id = application_id
+        self.application = application
+        self.group = application.connector_group
+        self.claims = claims
+        self.revision = revision
+        self.passthrough = application.pre_authentication == "passthrough"
+        self.backend_timeout_seconds = application.backend_timeout
+        self.upgrades = frozenset(token.encode() for token in application.upgrades)
+        self.scheme = application.external_url.scheme.encode()
+        self.port = application.external_url.port
+        self.origin = application.external_url.origin
+        self.origins = _origins(application)
+        self.rules = RequestRules(identity_headers(application))
+        self.passes_ambiguous_paths = application.ambiguous_paths == "pass"
+
+
+def identity_headers(application: Application) -> frozenset[bytes]:
+    """The headers that only the connector may set for this application."""
+    if isinstance(application.sso, HeaderSignOn):
+        return frozenset(name.encode() for name in application.sso.headers)
+    return frozenset()
+
+
+def _origins(application: Application) -> frozenset[bytes] | None:
+    """Who may open a WebSocket; L{None} for anybody."""
+    if "*" in application.websocket_origins:
+        return None
+    own = application.external_url.origin.lower()
+    return frozenset(origin.rstrip("/").lower().encode() for origin in (own, *application.websocket_origins))
+
+
+def group_claims(catalog: Catalog) -> Mapping[str, frozenset[str]]:
+    """For each connector group, every claim that one of its applications needs."""
+    claims: dict[str, frozenset[str]] = {}
+    for published in catalog.published.values():
+        group = published.application.connector_group
+        claims[group] = claims.get(group, frozenset()) | published.backend.claims
+    return claims
+
+
+class ApplicationViews:
+    """
+    The views of the current catalog, made anew when it changes.
+
+    Views of applications that did not change keep their identity.
+    """
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, ApplicationView] = {}
+
+    def update(self, catalog: Catalog, ended: Callable[[str], None]) -> None:
+        """
+        Follow the catalog.
+
+        @param ended: called with the id of every application that is gone or no
+            longer means the same, so that its open streams end.
+        """
+        claims = group_claims(catalog)
+        views: dict[str, ApplicationView] = {}
+        for published in catalog.published.values():
+            needed = claims[published.application.connector_group]
+            view = self.by_id.get(published.id)
+            if view is None or view.application != published.application or view.claims != needed:
+                view = ApplicationView(published.id, published.application, needed, catalog.revision)
+            views[published.id] = view
+        before, self.by_id = self.by_id, views
+        for application_id, old_view in before.items():
+            if self._means_something_else(old_view, views.get(application_id)):
+                ended(application_id)
+
+    @staticmethod
+    def _means_something_else(old: ApplicationView, new: ApplicationView | None) -> bool:
+        if new is None:
+            return True
+        if new is old:
+            return False
+        cosmetic = {"name", "description", "category", "visible", "home_page_url"}
+        return old.application.model_dump(exclude=cosmetic) != new.application.model_dump(exclude=cosmetic)

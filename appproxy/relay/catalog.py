@@ -1,0 +1,39 @@
+"""
+What a relay knows: the documents of the groups, and who may be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from appproxy.model.application import Connector
+from appproxy.transport.peer import PeerIdentity
+
+EMPTY_GROUP: Final = b'{"applications":[]}'
+"""What a connector is told whose group serves nothing."""
+
+
+@dataclass(frozen=True)
+class RelayCatalog:
+    """
+    All that a relay needs to know, at one revision.
+
+    @ivar groups: for each connector group, the document that its connectors are told.
+    @ivar connectors: everybody that enrolled, by the id in the certificate.
+    """
+
+    revision: int = 0
+    groups: Mapping[str, bytes] = field(default_factory=dict)
+    connectors: Mapping[str, Connector] = field(default_factory=dict)
+
+    def trusted(self, identity: PeerIdentity) -> Connector | None:
+        """
+        The registry's word on a certificate: its holder, unless it is unknown,
+        revoked, of another role, or the certificate is none that we issued last.
+        """
+        known = self.connectors.get(identity.id)
+        if known is None or known.revoked_at or known.role != identity.role:
+            return None
+        return known if identity.fingerprint in known.fingerprints else None

@@ -1,0 +1,115 @@
+"""
+The numbers under which one tunnel knows its users.
+
+A principal crosses a tunnel once; after that each stream carries its number and
+eight bytes of its digest. Numbers are never reused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, NamedTuple
+
+from appproxy.model.principal import Principal
+from appproxy.tunnel.errors import TunnelRefused
+
+MAXIMUM_NUMBER: Final = (1 << 31) - 1
+
+
+EVICTED_AT_ONCE: Final = 16
+"""How many older principals make room for one new one: a thousand groups against sixty users without any."""
+
+
+class NumbersExhausted(Exception):
+    """The tunnel has used up its numbers: another one takes over."""
+
+
+class Numbered(NamedTuple):
+    """What of a principal goes into an OPEN."""
+
+    number: int
+    digest: bytes
+    principal: Principal
+    claims: frozenset[str]
+
+
+class PrincipalNumbers:
+    """
+    @param announce: sends PRINCIPAL.
+    @param withdraw: sends FORGET, which also resets the number's streams at the peer.
+    @param maximum: how many the peer keeps; the one used least recently makes room.
+    """
+
+    def __init__(
+        self,
+        announce: Callable[[int, bytes], None],
+        withdraw: Callable[[int], None],
+        maximum: int,
+    ) -> None:
+        self._announce = announce
+        self._withdraw = withdraw
+        self._maximum = maximum
+        self._known: OrderedDict[Hashable, Numbered] = OrderedDict()
+        self._outdated: dict[Hashable, list[int]] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def number_of(self, key: Hashable, principal: Principal, claims: frozenset[str]) -> Numbered:
+        """
+        The number of a principal, which is announced first if it is new.
+
+        @param key: the session, or whatever else says which principal this is. The
+            same key with another principal or other claims gets a new number; the
+            streams of the old one go on until L{forget}.
+        @raise NumbersExhausted: at the end of the numbers.
+        @raise TunnelRefused: if the peer has no room.
+        """
+        known = self._known.get(key)
+        if known is None:
+            return self._enter(key, principal, claims)
+        if known.principal is principal and known.claims is claims:
+            self._known.move_to_end(key)
+            return known
+        if known.principal == principal and known.claims == claims:
+            renewed = self._known[key] = known._replace(principal=principal, claims=claims)
+            return renewed
+        self._outdated.setdefault(key, []).append(known.number)
+        return self._enter(key, principal, claims)
+
+    def forget(self, key: Hashable) -> bool:
+        """A session ended; says whether the tunnel knew it."""
+        known = self._known.pop(key, None)
+        if known is None:
+            return False
+        for number in (*self._outdated.pop(key, ()), known.number):
+            self._withdraw(number)
+        return True
+
+    def _enter(self, key: Hashable, principal: Principal, claims: frozenset[str]) -> Numbered:
+        if self._last >= MAXIMUM_NUMBER:
+            raise NumbersExhausted()
+        while len(self._known) + len(self._outdated) >= self._maximum and self._known:
+            self.forget(next(iter(self._known)))
+        told = principal.reduced_to(claims)
+        self._announce_in_room(self._last + 1, told.encoded)
+        self._last += 1
+        numbered = Numbered(self._last, told.digest, principal, claims)
+        self._known[key] = numbered
+        self._known.move_to_end(key)
+        return numbered
+
+    def _announce_in_room(self, number: int, encoded: bytes) -> None:
+        """Announce; where the peer has no room for so many bytes, the oldest make some."""
+        for _ in range(EVICTED_AT_ONCE):
+            try:
+                self._announce(number, encoded)
+            except TunnelRefused:
+                if not self._known:
+                    raise
+                self.forget(next(iter(self._known)))
+            else:
+                return
+        self._announce(number, encoded)

@@ -1,0 +1,81 @@
+"""
+Header-based sign-on: the application trusts headers that only its connector sends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from typing import Final
+
+from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.names import plain_name
+from appproxy.model.application import HeaderSignOn, HeaderSource
+from appproxy.model.principal import Principal
+from appproxy.sso.errors import SignOnError
+
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f]")
+"""Control characters: a line end in a claim would start a header of the attacker's own."""
+
+MAXIMUM_VALUE_BYTES: Final = 16 * 1024
+"""More than any application's server takes in one header; 400 group names fit."""
+
+_KEPT_USERS: Final = 1024
+"""Users whose headers are kept made; the least recent goes first."""
+
+
+class HeaderMode:
+    """
+    Headers made of the user's claims and of constants.
+
+    A claim that the user lacks sends no header: absent is not the same as empty,
+    and an application must not mistake "nobody" for a user with an empty name.
+    """
+
+    binds_connection = False
+
+    def __init__(self, settings: HeaderSignOn) -> None:
+        self._sources = [(name.encode(), source) for name, source in settings.headers.items()]
+        self.owned_headers = frozenset(plain_name(name) for name, _ in self._sources)
+        self._made: OrderedDict[Principal, Headers] = OrderedDict()
+
+    def headers(self, principal: Principal | None) -> Headers:
+        """
+        This user's headers.
+
+        @raise SignOnError: if a value cannot stand in a header.
+        """
+        if principal is None:
+            raise SignOnError("header sign-on needs a signed-in user")
+        made = self._made.get(principal)
+        if made is None:
+            made = self._make(principal)
+            self._made[principal] = made
+            if len(self._made) > _KEPT_USERS:
+                self._made.popitem(last=False)
+        return made
+
+    def _make(self, principal: Principal) -> Headers:
+        made: Headers = []
+        for name, source in self._sources:
+            value = _value(source, principal)
+            if not value:
+                continue
+            if _FORBIDDEN.search(value):
+                raise SignOnError(f"the value for {name.decode()} has control characters")
+            encoded = value.encode()
+            if len(encoded) > MAXIMUM_VALUE_BYTES:
+                raise SignOnError(f"the value for {name.decode()} is over {MAXIMUM_VALUE_BYTES} bytes")
+            made.append((name, encoded))
+        return made
+
+
+def _value(source: HeaderSource, principal: Principal) -> str:
+    if source.claim is None:
+        return source.value or ""
+    value = principal.claim(source.claim)
+    if isinstance(value, str):
+        return value
+    if any(source.join in each for each in value):
+        raise SignOnError(f"a value of {source.claim} contains the separator {source.join!r}")
+    return source.join.join(value)
