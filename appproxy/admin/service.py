@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -33,6 +32,7 @@ from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.pki.authority import Authority
 from appproxy.store.istore import IStore
 from appproxy.store.sealing import Sealer
+from appproxy.transport.addresses import ListenAddress
 
 
 class Reactor(IReactorTime, IReactorUNIX, IReactorThreads):
@@ -91,13 +91,13 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
 class AdminService(Service):
     """Listens while it runs."""
 
-    def __init__(self, reactor: Reactor, path: Path, group: str, around: Surroundings) -> None:
+    def __init__(self, reactor: Reactor, address: ListenAddress, group: str, around: Surroundings) -> None:
         """
-        @param path: of the Unix socket.
+        @param address: of the Unix socket.
         @param group: who may use it besides the daemon's own user; may be empty.
         """
         self._reactor = reactor
-        self._path = path
+        self._address = address
         self._group = group
         self._around = around
         self._port: IListeningPort | None = None
@@ -114,7 +114,7 @@ class AdminService(Service):
             return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
 
         site = build_site(self._reactor, self._around, in_thread)
-        self._port = listen(self._reactor, self._path, self._group, site)
+        self._port = listen(self._reactor, self._address, self._group, site)
 
     def stopService(self) -> Deferred[None]:
         """Listen no longer."""

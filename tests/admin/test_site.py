@@ -22,6 +22,7 @@ from twisted.trial.unittest import TestCase
 from appproxy.admin import site
 from appproxy.admin.service import AdminService, Reactor
 from appproxy.store.sqlite import SqliteStore
+from appproxy.transport.addresses import ListenAddress
 from tests.admin.support import Edge, short_folder
 from tests.catalog.examples import APPLICATIONS
 
@@ -48,7 +49,7 @@ class SocketTestCase(TestCase):
     def new_service(self, group: str = "") -> AdminService:
         """A service for the same path."""
         running: Reactor = reactor  # type: ignore[assignment]
-        return AdminService(running, self.path, group, self.edge.around)
+        return AdminService(running, ListenAddress.parse(f"unix:{self.path}"), group, self.edge.around)
 
 
 def ask(
