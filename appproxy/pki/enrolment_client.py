@@ -90,11 +90,11 @@ def _ask_any(
 
 
 def _told(error: Exception) -> str:
-    if isinstance(error, SSL.Error):
-        return (
-            "TLS failed: " + ", ".join(str(part[-1]) for part in error.args[0] if part) if error.args else ""
-        )
-    return str(error) or type(error).__name__
+    if not isinstance(error, SSL.Error):
+        return str(error) or type(error).__name__
+    # OpenSSL's errors are lists of (library, function, reason).
+    parts = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return ": ".join(["TLS failed", *(str(part[-1]) for part in parts)])
 
 
 def _ask(
