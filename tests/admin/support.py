@@ -84,6 +84,7 @@ class Edge:
         self.tunnels = Tunnels()
         self.feed = CatalogFeed(store, clock)
         self.connectors = ConnectorFeed(store, clock)
+        self.addresses = ["connect.apps.example.com:443"]
         self.ended: list[tuple[str, str]] = []
         self.around = Surroundings(
             store=store,
@@ -92,7 +93,7 @@ class Edge:
             authority=authority,
             source=self.tunnels,
             own_hosts=["auth.apps.example.com", "portal.apps.example.com", "connect.apps.example.com"],
-            addresses=["connect.apps.example.com:443"],
+            addresses=self.addresses,
             connect_host="connect.apps.example.com",
             expiries=lambda: {"apps": CERTIFICATE_END},
             sealer=SEALER,
