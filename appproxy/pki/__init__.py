@@ -1,0 +1,1 @@
+"""Certificates: the built-in CA, join tokens, enrolment, and what each daemon is."""
