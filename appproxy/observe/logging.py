@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -61,7 +62,7 @@ def redact(text: str) -> str:
 
 def _shown(value: object) -> Any:
     """A value as JSON can carry it, bounded and without secrets."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")

@@ -1,0 +1,271 @@
+"""Tests of L{appproxy.observe.access_log}."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from appproxy.observe import access_log
+from appproxy.observe.access_log import AccessFormat, LineWriter, access_line
+from appproxy.observe.transaction import Transaction
+
+FIELDS = re.findall(
+    r"\w+",
+    """
+    time level event daemon message transaction_id application user session connector connector_group tunnel
+    client_address method host path status error reason protocol bytes_in bytes_out duration_ms first_byte_ms
+    connector_ms backend_ms sso_ms retries user_agent
+    """,
+)
+
+
+def transaction(**values: object) -> Transaction:
+    """A request with some facts."""
+    made = Transaction(
+        "01ARYZ6S41TSV4RRFFQ69G5FAV", 1469918176.385, "2001:db8::1", b"GET", b"wiki.example", b"/a?b=c"
+    )
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+class AccessLineTests(SynchronousTestCase):
+    """One request, one line."""
+
+    def test_all_fields(self) -> None:
+        """Every field of the manual is in every line, in one order, null where it does not apply."""
+        line = access_line(transaction())
+        self.assertTrue(line.endswith(b"}\n"))
+        self.assertEqual(list(json.loads(line)), FIELDS)
+        self.assertIsNone(json.loads(line)["user"])
+        self.assertIsNone(json.loads(line)["sso_ms"])
+
+    def test_values(self) -> None:
+        """Values stand there as they were given, durations in milliseconds, the session shortened."""
+        shown = json.loads(
+            access_line(
+                transaction(
+                    session="0123456789abcdef",
+                    user="ada@example.com",
+                    status=502,
+                    error="BadGateway",
+                    reason="backend_refused",
+                    duration=1.5,
+                    first_byte=0.0423,
+                    backend_time=0.0,
+                    bytes_out=1 << 40,
+                )
+            )
+        )
+        expected = {
+            "time": "2016-07-30T22:36:16.385Z",
+            "level": "info",
+            "event": "access",
+            "daemon": "edge",
+            "session": "01234567",
+            "user": "ada@example.com",
+            "status": 502,
+            "error": "BadGateway",
+            "reason": "backend_refused",
+            "duration_ms": 1500.0,
+            "first_byte_ms": 42.3,
+            "backend_ms": 0.0,
+            "bytes_out": 1 << 40,
+            "client_address": "2001:db8::1",
+            "method": "GET",
+            "host": "wiki.example",
+        }
+        self.assertEqual({name: shown[name] for name in expected}, expected)
+
+    def test_query(self) -> None:
+        """Queries carry secrets: they are shown only where that was asked for."""
+        self.assertEqual(json.loads(access_line(transaction()))["path"], "/a")
+        shown = AccessFormat("edge", query_strings=True).line(transaction())
+        self.assertEqual(json.loads(shown)["path"], "/a?b=c")
+
+    def test_bounded(self) -> None:
+        """No client makes a line of more than some kilobytes, nor fills the memory with names."""
+        form = AccessFormat("edge")
+        line = form.line(
+            transaction(
+                target=b"/" * 100_000, user_agent=b"x" * 100_000, host=b"h" * 9000, method=b"M" * 9000
+            )
+        )
+        self.assertLess(len(line), 8192)
+        for number in range(20_000):
+            form.line(transaction(user_agent=b"agent %d" % number))
+        self.assertLessEqual(len(form._quoted), 4096)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.binary(max_size=60), st.text(max_size=60), st.floats(-1, 1e6))
+    def test_always_json(self, raw: bytes, text: str, seconds: float) -> None:
+        """Whatever a client sends, a line is one line of ASCII JSON with the same fields."""
+        line = AccessFormat(text, query_strings=True).line(
+            transaction(
+                target=raw,
+                host=raw,
+                user_agent=raw,
+                method=raw,
+                user=text,
+                application=text,
+                reason=text,
+                client_address=text,
+                protocol=text,
+                duration=seconds,
+                backend_time=seconds,
+            )
+        )
+        self.assertEqual(line.count(b"\n"), 1)
+        self.assertTrue(line.isascii())
+        shown = json.loads(line)
+        self.assertEqual(list(shown), FIELDS)
+        self.assertEqual(shown["user"], text or None)
+
+    def test_many_seconds(self) -> None:
+        """The second's text, which is kept, changes with the second."""
+        form = AccessFormat("edge")
+        times = [
+            json.loads(form.line(transaction(started=started)))["time"]
+            for started in (0.0, 1.9996, 1.0, 86400)
+        ]
+        self.assertEqual(
+            times,
+            [
+                "1970-01-01T00:00:00.000Z",
+                "1970-01-01T00:00:01.999Z",
+                "1970-01-01T00:00:01.000Z",
+                "1970-01-02T00:00:00.000Z",
+            ],
+        )
+
+
+class LineWriterTests(SynchronousTestCase):
+    """Lines that reach the disk without making anybody wait."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+
+    def writer(self, schedule: Callable[[Callable[[], None]], None] | None = None) -> LineWriter:
+        """A writer to the test's file."""
+        writer = LineWriter(self.path, schedule)
+        self.addCleanup(writer.stop)
+        return writer
+
+    def written(self) -> bytes:
+        """What is in the file."""
+        return Path(self.path).read_bytes()
+
+    def test_order(self) -> None:
+        """All lines arrive, in order, appended to what was there."""
+        Path(self.path).write_bytes(b"before\n")
+        writer = self.writer()
+        lines = [b"line %d\n" % number for number in range(1000)]
+        for line in lines:
+            writer.write(line)
+        writer.stop()
+        self.assertEqual(self.written(), b"before\n" + b"".join(lines))
+        self.assertEqual(writer.dropped, 0)
+
+    def test_once_a_turn(self) -> None:
+        """With a schedule, a turn's lines are handed over together."""
+        scheduled: list[Callable[[], None]] = []
+        writer = self.writer(scheduled.append)
+        for _ in range(10):
+            writer.write(b"x\n")
+        self.assertEqual(len(scheduled), 1)
+        self.assertFalse(os.path.exists(self.path))
+        scheduled.pop()()
+        writer.write(b"y\n")
+        self.assertEqual(len(scheduled), 1)
+        writer.stop()
+        self.assertEqual(self.written(), b"x\n" * 10 + b"y\n")
+        scheduled.pop()()
+
+    def test_starts_again(self) -> None:
+        """A writer that was stopped takes lines again."""
+        writer = self.writer()
+        writer.write(b"a\n")
+        writer.stop()
+        writer.write(b"b\n")
+        writer.stop()
+        writer.stop()
+        self.assertEqual(self.written(), b"a\nb\n")
+
+    def test_never_waits(self) -> None:
+        """When nobody takes the lines, memory stays bounded, writing goes on, and the loss is counted."""
+        reading, writing = os.pipe()
+        writer = LineWriter(writing)
+        line = b"x" * 65535 + b"\n"
+        for _ in range(300):
+            writer.write(line)
+        self.assertGreater(writer.dropped, 0)
+        kept = 300 - writer.dropped
+        self.assertLessEqual(kept * len(line), access_log.MAXIMUM_PENDING + 2 * len(line))
+        received: list[int] = []
+
+        def drain() -> None:
+            while part := os.read(reading, 1 << 20):
+                received.append(len(part))
+
+        thread = threading.Thread(target=drain)
+        thread.start()
+        writer.stop()
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+        self.assertEqual(sum(received), kept * len(line))
+
+    def test_full_disk(self) -> None:
+        """What the disk refuses is lost and counted; what comes after works."""
+        writer = LineWriter("/dev/full")
+        writer.write(b"a\n")
+        writer.stop()
+        self.assertEqual(writer.dropped, 1)
+        writer = self.writer()
+        os.mkdir(self.path)
+        writer.write(b"a\n")
+        writer.stop()
+        os.rmdir(self.path)
+        writer.write(b"b\n")
+        writer.stop()
+        self.assertEqual((writer.dropped, self.written()), (1, b"b\n"))
+
+    def test_rotated(self) -> None:
+        """After a rotation and L{LineWriter.reopen} lines go to the new file."""
+        writer = self.writer()
+        writer.write(b"a\n")
+        writer.stop()
+        os.rename(self.path, self.path + ".1")
+        writer.reopen()
+        writer.write(b"b\n")
+        writer.stop()
+        self.assertEqual(Path(self.path + ".1").read_bytes(), b"a\n")
+        self.assertEqual(self.written(), b"b\n")
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o640 & ~_umask())
+
+    def test_fork(self) -> None:
+        """A daemon that forks after its first line goes on writing in the child."""
+        writer = self.writer()
+        writer.write(b"parent\n")
+        writer.stop()
+        child = os.fork()
+        if child == 0:
+            writer.write(b"child\n")
+            writer.stop()
+            os._exit(0)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(self.written(), b"parent\nchild\n")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
