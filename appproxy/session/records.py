@@ -359,6 +359,8 @@ class Sessions:
 
     def _gone(self, session_id: str) -> None:
         """The record was deleted: by somebody, or because nobody used the session anywhere."""
+        if session_id in self._memory.ended:
+            return
         session = self._memory.sessions.get(session_id)
         if session is None and session_id not in self._fetching:
             self._tell_ended(session_id)  # not remembered: whoever fetches it learns why
