@@ -259,7 +259,6 @@ def _brief(entry: Entry) -> Row:
     return {
         "name": entry.name,
         "external_url": str(entry.external_url),
-        "internal_url": str(entry.internal_url),
         "connector_group": entry.connector_group,
         "pre_authentication": entry.pre_authentication,
         "sso": entry.sso.mode,

@@ -149,4 +149,6 @@ def how_live(answer: Mapping[str, Any]) -> str:
     seconds = f"{answer['live_seconds']:.2f} s"
     if not answer["live"]:
         return f"not yet live at {', '.join(answer['behind'])} after {seconds}"
+    if not answer["connectors"]:
+        return f"live at the edge after {seconds}; no connector has a tunnel"
     return f"live at the edge and {count_of(answer['connectors'], 'connector')} after {seconds}"

@@ -5,6 +5,7 @@ line answers at once.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Final
 
@@ -82,3 +83,5 @@ def main(context: click.Context, server: str) -> None:
     Most commands talk to the running edge through its admin socket.
     """
     context.obj = server
+    if os.environ.get("NO_COLOR"):
+        context.color = False

@@ -5,6 +5,7 @@ What commands print: data on stdout, as a table or as JSON; messages on stderr.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
@@ -37,6 +38,11 @@ def tell(message: str) -> None:
     click.echo(message, err=True)
 
 
+def is_plain() -> bool:
+    """Whether the person wants no colours (no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def print_rows(rows: Rows, form: Form, nothing: str) -> None:
     """
     A list of objects.
@@ -65,12 +71,13 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not sys.stdout.isatty():
         print_columns(titles, rows)
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in titles:
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    # Without colour, without bold too: a terminal that cannot do the one may garble the other.
+    Console(color_system=None if is_plain() else "auto").print(table)
 
 
 def print_columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

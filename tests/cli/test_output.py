@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.cli.output import count_of, flat, print_rows, shown
+
+PRINT_TABLE = "from appproxy.cli.output import print_rows; print_rows([{'id': 'a'}], 'table', '')"
+
+
+def on_terminal(no_color: str | None) -> str:
+    """What a table looks like on a terminal."""
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+    if no_color is not None:
+        environment["NO_COLOR"] = no_color
+    ours, theirs = pty.openpty()
+    try:
+        command = [sys.executable, "-c", PRINT_TABLE]
+        subprocess.run(command, stdout=theirs, env=environment, check=True, timeout=60)
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 class OutputTests(SynchronousTestCase):
@@ -32,6 +54,11 @@ class OutputTests(SynchronousTestCase):
         ]
         for value, expected in cases:
             self.assertEqual(shown(value), expected)
+
+    def test_no_color(self) -> None:
+        """With NO_COLOR not even a terminal gets an escape sequence; without it, it does."""
+        for value, coloured in (("1", False), (None, True)):
+            self.assertEqual("\x1b" in on_terminal(value), coloured)
 
     def test_flat(self) -> None:
         """Tables become dotted names."""
