@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.web.http import HTTPChannel
 
 BLOCK_SIZE: Final = 64 * 1024
-"""Bytes of one write; the transport asks for the next when it has room."""
+"""Bytes of one write."""
 
 MAXIMUM_DOWNLOAD: Final = 1 << 40
 """One TiB is endless enough."""
@@ -136,10 +136,10 @@ class _Download(Resource):
         return NOT_DONE_YET
 
 
-@implementer(IPullProducer)
+@implementer(IPushProducer)
 class Generator:
     """
-    Writes C{size} bytes to a request, a block whenever it has room.
+    Writes C{size} bytes to a request, as many at a time as it has room for.
 
     @param done: called after the last byte, not if the client goes away.
     """
@@ -148,20 +148,29 @@ class Generator:
         self._request = request
         self._left = size
         self._done = done
+        self._paused = False
 
     def start(self) -> None:
-        """Begin to be asked for data."""
-        self._request.registerProducer(self, False)
+        """Begin to write."""
+        self._request.registerProducer(self, True)
+        self.resumeProducing()
 
     def resumeProducing(self) -> None:
-        block = _BLOCK if self._left >= BLOCK_SIZE else _BLOCK[: self._left]
-        self._left -= len(block)
-        self._request.write(block)
-        if not self._left:
-            self._request.unregisterProducer()
-            self._done()
+        self._paused = False
+        # The transport pauses as soon as its buffer is full, within write().
+        while self._left and not self._paused:
+            block = _BLOCK if self._left >= BLOCK_SIZE else _BLOCK[: self._left]
+            self._left -= len(block)
+            self._request.write(block)
+            if not self._left:
+                self._request.unregisterProducer()
+                self._done()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
 
     def stopProducing(self) -> None:
+        self._paused = True
         self._left = 0
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
@@ -58,15 +58,15 @@ class Readiness(DatagramProtocol):
     """
     The far end of C{NOTIFY_SOCKET} (sd_notify(3)).
 
-    @ivar ready: fires at C{READY=1}.
+    @param ready: called at C{READY=1}.
     """
 
-    def __init__(self) -> None:
-        self.ready: Deferred[str] = Deferred()
+    def __init__(self, ready: Callable[[], None]) -> None:
+        self._ready = ready
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        if b"READY=1" in datagram.split(b"\n") and not self.ready.called:
-            self.ready.callback("ready")
+        if b"READY=1" in datagram.split(b"\n"):
+            self._ready()
 
 
 class Daemon(ProcessProtocol):
@@ -84,14 +84,16 @@ class Daemon(ProcessProtocol):
         self.log = log
         self._reactor = reactor
         self._notify_path = sockets / f"{name}.notify"
-        self._readiness = Readiness()
+        self._started: Deferred[str] = Deferred()
         self._end = ""
         self._waiting: list[Deferred[str]] = []
 
     def start(self, command: Sequence[str]) -> None:
         """Run it, with its output in the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._port = self._reactor.listenUNIXDatagram(str(self._notify_path), self._readiness)
+        self._port = self._reactor.listenUNIXDatagram(
+            str(self._notify_path), Readiness(lambda: self._settle(""))
+        )
         environment = {**os.environ, "NOTIFY_SOCKET": str(self._notify_path)}
         with open(os.devnull, "rb") as nothing, self.log.open("ab") as log:
             self._reactor.spawnProcess(
@@ -117,16 +119,14 @@ class Daemon(ProcessProtocol):
 
         @raise DemoFailed: if it ends before, or takes longer.
         """
-        first: Deferred[tuple[str, int]] = DeferredList(
-            [self._readiness.ready, self.when_ended()], fireOnOneCallback=True, consumeErrors=True
-        )
-        first.addTimeout(seconds, self._reactor)
+        late = self._reactor.callLater(seconds, self._settle, f"was not ready after {seconds:.0f} seconds")
         try:
-            text, index = await first
-        except TimeoutError:
-            raise DemoFailed(self.explain(f"was not ready after {seconds:.0f} seconds")) from None
-        if index == 1:
-            raise DemoFailed(self.explain(text))
+            problem = await self._started
+        finally:
+            if late.active():
+                late.cancel()
+        if problem:
+            raise DemoFailed(self.explain(problem))
 
     def explain(self, problem: str) -> str:
         """The problem, with the end of the log."""
@@ -149,9 +149,14 @@ class Daemon(ProcessProtocol):
         self._port.stopListening()
         self._notify_path.unlink(missing_ok=True)
         self._end = f"has ended{_how(reason)}"
+        self._settle(self._end)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(self._end)
+
+    def _settle(self, problem: str) -> None:
+        if not self._started.called:
+            self._started.callback(problem)
 
     def _signal(self, name: Literal["TERM", "KILL"]) -> None:
         try:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.task import deferLater
 
 from appproxy.demo.certificates import ensure_certificate
@@ -91,10 +91,15 @@ class Demo:
 
         @raise DemoFailed: with what it was.
         """
-        ends = [daemon.when_ended() for daemon in self._daemons]
-        first: Deferred[tuple[str, int]] = DeferredList(ends, fireOnOneCallback=True, consumeErrors=True)
-        text, index = await first
-        raise DemoFailed(self._daemons[index].explain(text))
+        first: Deferred[str] = Deferred()
+
+        def ended(text: str, daemon: Daemon) -> None:
+            if not first.called:
+                first.callback(daemon.explain(text))
+
+        for daemon in self._daemons:
+            daemon.when_ended().addCallback(ended, daemon)
+        raise DemoFailed(await first)
 
     async def stop(self) -> None:
         """Stop everything; may be called at any time."""

@@ -212,9 +212,7 @@ class Incoming:
             self._open = self._new("upload")
             return
         try:
-            self._parser = PushMultipartParser(
-                options.get("boundary", ""), max_segment_count=MAXIMUM_FILES, strict=True
-            )
+            self._parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAXIMUM_FILES)
         except MultipartError:
             raise UploadProblem(400, "the form is not valid") from None
 

@@ -71,11 +71,35 @@ def raw_request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def connect(site: Site) -> tuple[Any, StringTransport]:
+class SlowTransport(StringTransport):
+    """Pauses its producer after each L{ROOM} bytes, as a socket does."""
+
+    ROOM = 64 * 1024
+
+    def __init__(self) -> None:
+        StringTransport.__init__(self)
+        self._since = 0
+
+    def write(self, data: bytes) -> None:
+        StringTransport.write(self, data)
+        self._since += len(data)
+        if self._since >= self.ROOM and self.producer is not None and self.streaming:
+            self._since = 0
+            self.producer.pauseProducing()
+
+    def drain(self) -> None:
+        """Read on, until nobody writes any more."""
+        written = -1
+        while self.producer is not None and written != len(self.value()):
+            written = len(self.value())
+            self.producer.resumeProducing()
+
+
+def connect(site: Site) -> tuple[Any, SlowTransport]:
     """A client's connection to a site."""
     site.timeOut = None
     protocol = cast(Any, site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1)))
-    transport = StringTransport()
+    transport = SlowTransport()
     protocol.makeConnection(transport)
     return protocol, transport
 
@@ -88,11 +112,10 @@ def ask_site(
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
 ) -> Answer:
-    """One request, whose answer is made at once or by a pull producer."""
+    """One request, whose answer is made at once or by a push producer."""
     protocol, transport = connect(site)
     protocol.dataReceived(raw_request(method, target, headers, body))
-    while transport.producer is not None and not transport.streaming:
-        transport.producer.resumeProducing()
+    transport.drain()
     return parse_answer(transport.value(), method)
 
 
