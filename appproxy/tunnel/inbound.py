@@ -23,7 +23,6 @@ from appproxy.tunnel.messages import (
     unpack_reason,
     unpack_settings,
 )
-from appproxy.tunnel.outbox import CONTROL_FLOOD
 from appproxy.tunnel.stream import (
     AFTER_DATA,
     AFTER_END,
@@ -78,7 +77,7 @@ class Inbound:
                 raise
             except Exception:
                 self._state.bug(number)
-        if self._state.box.control_frames > CONTROL_FLOOD:
+        if self._state.box.flooded:
             raise TunnelError("flood", "the peer does not read our answers")
 
     def close(self) -> None:

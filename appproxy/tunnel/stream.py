@@ -266,11 +266,13 @@ class Stream:
 
         At the acceptor's side, after L{end}, what was written before is still
         delivered, then the reset: an answer that came before its request ended.
+        The second time it drops that as well.
         """
         if self.closed:
             return
         self.handler = DEAF
-        if self._sending == ENDED and self._pending and self._state.role == "acceptor":
+        answering = self._sending == ENDED and self._pending and self._state.role == "acceptor"
+        if answering and self._parting is None:
             self._paused = True
             self._parting = pack_reason(reason, detail)
             return

@@ -182,6 +182,12 @@ class Pair:
         handler.stream = self.opener.session.open(message or request(), handler)
         return handler.stream, handler
 
+    def exchange_now(self, message: OpenMessage | None = None) -> tuple[Recorder, Recorder]:
+        """Open a stream and carry only its OPEN over, whatever else waits."""
+        _, handler = self.open(message)
+        self.acceptor.session.receive(self.opener.take())
+        return handler, self.acceptor.listener.served[-1]
+
     def exchange(self, message: OpenMessage | None = None) -> tuple[Recorder, Recorder]:
         """Open a stream and carry it over: the opener's recorder and the acceptor's."""
         _, handler = self.open(message)

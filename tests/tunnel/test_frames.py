@@ -21,7 +21,12 @@ def any_frame(draw: st.DrawFn) -> Frame:
     kind = draw(KINDS)
     largest = limit_of(kind)
     size = draw(st.one_of(st.integers(0, min(40, largest)), st.just(largest)))
-    return kind, draw(st.integers(0, 3)), draw(st.integers(0, 2**32 - 1)), bytes([draw(st.integers(0, 255))]) * size
+    return (
+        kind,
+        draw(st.integers(0, 3)),
+        draw(st.integers(0, 2**32 - 1)),
+        bytes([draw(st.integers(0, 255))]) * size,
+    )
 
 
 def joined(events: list[Frame]) -> list[Frame]:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.tunnel import messages
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.messages import NO_BODY, OpenMessage, pack_hello, unpack_hello, unpack_settings
+from appproxy.tunnel.messages import OpenMessage, pack_hello, unpack_hello, unpack_settings
 from appproxy.tunnel.settings import PeerSettings, TunnelSettings
 from tests.tunnel.support import request
 
@@ -93,7 +93,7 @@ class MessageTests(SynchronousTestCase):
         self.assertRaises(TunnelError, unpack_hello, b"[" * 16_000)
 
     def test_reason(self) -> None:
-        """A detail arrives without control characters, shortened; a reason is letters, digits and underscores."""
+        """A detail arrives shortened and without control characters; a reason is one word."""
         packed = messages.pack_reason("backend_refused", "a\nb\x1b[31m" + "x" * 600)
         reason, detail = messages.unpack_reason(packed)
         self.assertEqual(reason, "backend_refused")
@@ -124,7 +124,7 @@ class HelloTests(SynchronousTestCase):
         self.assertEqual(hello.settings.max_streams, 5)
 
     def test_newer_peer(self) -> None:
-        """A newer peer that still speaks version 1 is spoken to in version 1; names we do not know are ignored."""
+        """A newer peer that still speaks version 1 gets version 1; names that we do not know are ignored."""
         hello = unpack_hello(self.hello(versions=[1, 9], colour="red", settings={"shape": 3}))
         self.assertEqual(hello.version, 1)
         self.assertEqual(hello.settings, PeerSettings())
@@ -136,7 +136,7 @@ class HelloTests(SynchronousTestCase):
 
     def test_refuses(self) -> None:
         """A HELLO with a value of the wrong type or out of bounds is refused."""
-        for change in (
+        changes: list[dict[str, Any]] = [
             {"versions": [1]},
             {"versions": ["1", "1"]},
             {"versions": [True, True]},
@@ -147,9 +147,9 @@ class HelloTests(SynchronousTestCase):
             {"settings": {"max_streams": -1}},
             {"settings": {"max_streams": True}},
             {"settings": {"initial_window": 0}},
-        ):
-            changed: dict[str, Any] = change
-            self.assertRaises(TunnelError, unpack_hello, self.hello(**changed))
+        ]
+        for change in changes:
+            self.assertRaises(TunnelError, unpack_hello, self.hello(**change))
 
     def test_settings(self) -> None:
         """SETTINGS changes what it names, and never the window that streams began with."""
