@@ -118,6 +118,7 @@ class TunnelProtocol(Protocol):
         self._pinged_at = 0.0
         self._timers: dict[str, IDelayedCall] = {}
         self._drained: Callable[[], None] | None = None
+        self._waiting: list[Deferred[str]] = []
         self.lost: Deferred[str] = Deferred()
         self.round_trip: float | None = None
         self.bytes_received = 0
@@ -152,6 +153,8 @@ class TunnelProtocol(Protocol):
             return
         if "hello" in self._timers and self.session.peer_hello is not None:
             self._cancel("hello")
+        if self._drained is not None:
+            self._wake()  # the last stream may just have ended without a frame of ours
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Reset every stream and tell C{lost}."""
@@ -161,7 +164,10 @@ class TunnelProtocol(Protocol):
         why = self._reason or reason.getErrorMessage()
         self.session.connection_lost(why)
         self._drained = None
-        self.lost.callback(why)
+        self._reason = why
+        waiting, self._waiting = self._waiting, []
+        for each in (self.lost, *waiting):
+            each.callback(why)
 
     def pauseProducing(self) -> None:
         """The transport has enough: output stays in the session, where it is fair."""
@@ -191,7 +197,7 @@ class TunnelProtocol(Protocol):
         if self.lost.called:
             done.callback(self._reason)
             return done
-        self.lost.addCallback(_pass_on, done)
+        self._waiting.append(done)
         self.session.go_away(reason)
         self._drained = self._close_when_idle
         self._later("drain", timeout, self._drain_is_over)
@@ -272,8 +278,6 @@ class TunnelProtocol(Protocol):
             if now - self._pinged_at >= self._ping_seconds:
                 self._pinged_at = now
                 self.session.ping(_ECHO.pack(now))
-            if self._drained is not None:
-                self._wake()
             self._later("check", CHECK_SECONDS, self._check)
 
     def _dead(self, what: str) -> None:
@@ -323,8 +327,3 @@ class TunnelProtocol(Protocol):
         transport.unregisterProducer()
         transport.loseConnection()
         self._later("close", CLOSE_SECONDS, transport.abortConnection)
-
-
-def _pass_on(reason: str, other: Deferred[str]) -> str:
-    other.callback(reason)
-    return reason
