@@ -147,6 +147,7 @@ class _Attempt(Factory):
     def _succeed(self, protocol: IProtocol) -> None:
         if not self._over:
             self._over = True
+            self._handshaking = self._dialling = None
             self.connected.callback(protocol)
 
     def _lost(self, reason: Failure, problem: str) -> None:
@@ -155,6 +156,7 @@ class _Attempt(Factory):
     def _fail(self, reason: Failure) -> None:
         if not self._over:
             self._over = True
+            self._handshaking = self._dialling = None
             self.connected.errback(reason)
 
     def _give_up(self) -> None:

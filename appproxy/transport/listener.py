@@ -186,8 +186,10 @@ class PeekingProtocol(Protocol):
         """Tell the layers above, if there are any."""
         self._stop_waiting()
         self._listener.limit.leave(self._peer)
-        if self._below is not None:
-            self._below.connectionLost(reason)
+        below, self._below = self._below, None
+        if below is not None:
+            below.connectionLost(reason)
+            del self.dataReceived
 
     def _go_on(self, choice: Route | Alert | None) -> None:
         if choice is None:

@@ -47,16 +47,40 @@ _VERIFY_PROBLEMS: Final = {
 """What OpenSSL's verify codes (C{x509_vfy.h}) are called in logs."""
 
 
+class Verdict:
+    """
+    OpenSSL's verify callback: its judgement stands, its reason is kept.
+
+    An object of its own, since pyOpenSSL keeps it in a reference cycle after the connection is gone.
+
+    @ivar problem: why the certificate was refused; empty if it was not.
+    """
+
+    __slots__ = ("problem",)
+
+    def __init__(self) -> None:
+        self.problem = ""
+
+    def __call__(self, _connection: object, _certificate: object, error: int, _depth: int, good: int) -> bool:
+        """Judge one certificate of the chain as OpenSSL did."""
+        if not good and not self.problem:
+            self.problem = _VERIFY_PROBLEMS.get(error, f"certificate_refused_{error}")
+        return bool(good)
+
+
+def _nobody_asks(_reason: Failure, _problem: str) -> None:
+    """What is lost after the handshake is the application's affair."""
+
+
 @implementer(IHandshakeListener)
 class Handshaking(TwistedProtocol):
     """
     Stands on a TLS layer until its handshake is over; then the application's protocol
     is built and connected, which therefore never sees an unchecked peer.
 
-    @ivar problem: why the peer's certificate was refused, if it was.
+    @ivar verdict: for the TLS layer to note in why it refused the peer's certificate.
     """
 
-    problem = ""
     _above: IProtocol | None = None
 
     def __init__(
@@ -67,17 +91,18 @@ class Handshaking(TwistedProtocol):
     ) -> None:
         """
         @param completed: takes the TLS transport when the handshake is over; L{None} as its answer aborts.
-        @param failed: told if the connection ends before; with the C{problem}.
+        @param failed: told if the connection ends before; with the verdict's problem.
         @param connected: told when the protocol that C{completed} gave has its transport.
         """
-        self._completed = completed
+        self.verdict = Verdict()
+        self._completed: Callable[[Any], IProtocol | None] | None = completed
         self._failed = failed
         self._connected = connected
 
     def handshakeCompleted(self) -> None:
         """Let the application's protocol take over, or hang up."""
         transport: Any = self.transport
-        above = self._completed(transport)
+        above = self._completed(transport) if self._completed is not None else None
         if above is None:
             transport.abortConnection()
             return
@@ -85,6 +110,7 @@ class Handshaking(TwistedProtocol):
         above.makeConnection(transport)
         if self._connected is not None:
             self._connected(above)
+        self._forget()
 
     def dataReceived(self, data: bytes) -> None:
         """Hand decrypted bytes up."""
@@ -93,18 +119,17 @@ class Handshaking(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever is interested by now."""
-        if self._above is not None:
-            self._above.connectionLost(reason)
+        above, self._above = self._above, None
+        if above is not None:
+            above.connectionLost(reason)
         else:
-            self._failed(reason, self.problem)
+            self._failed(reason, self.verdict.problem)
+        self._forget()
 
-    def note_verification(
-        self, _connection: object, _certificate: object, error: int, _depth: int, good: int
-    ) -> bool:
-        """OpenSSL's verify callback: its judgement stands, its reason is kept."""
-        if not good and not self.problem:
-            self.problem = _VERIFY_PROBLEMS.get(error, f"certificate_refused_{error}")
-        return bool(good)
+    def _forget(self) -> None:
+        """Break reference cycles: a closed connection goes at once, not when the collector comes."""
+        self._completed = self._connected = None
+        self._failed = _nobody_asks
 
 
 class TlsLayer(Protocol):
@@ -151,7 +176,7 @@ class _ServerSide:
         connection = SSL.Connection(self._context.openssl, None)
         if self._context.client_roles:
             mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-            connection.set_verify(mode, tlsProtocol.wrappedProtocol.note_verification)
+            connection.set_verify(mode, tlsProtocol.wrappedProtocol.verdict)
         return connection
 
 
@@ -163,7 +188,7 @@ class _ClientSide:
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context.openssl, None)
         if self._context.verify:
-            connection.set_verify(SSL.VERIFY_PEER, tlsProtocol.wrappedProtocol.note_verification)
+            connection.set_verify(SSL.VERIFY_PEER, tlsProtocol.wrappedProtocol.verdict)
         if not is_address(self._context.host):
             # An address is no server name (RFC 6066, section 3).
             connection.set_tlsext_host_name(self._context.host.encode("ascii"))
