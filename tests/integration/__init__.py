@@ -1,0 +1,1 @@
+"""The real daemons, with real servers and a real browser around them."""
