@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
@@ -29,6 +30,9 @@ from appproxy.transport.contexts import ClientContext, ServerContext
 
 MAXIMUM_WRITE: Final = 64 * 1024
 """The largest sensible write: beyond it, Twisted's TLS gets several times slower."""
+
+LINGER_SECONDS: Final = 30.0
+"""From our close to the peer's answer to it: time for the last 128 KiB on a line of 5 KB/s, not for ever."""
 
 _VERIFY_PROBLEMS: Final = {
     9: "certificate_not_yet_valid",
@@ -164,7 +168,42 @@ class StockTls:
     def _layer(self, creator: Any, is_client: bool, above: Handshaking) -> IProtocol:
         factory = TLSMemoryBIOFactory(creator, is_client, Factory(), self._clock)
         # Not the factory's own choice of protocol, which delays every write by a turn: ours gather theirs.
-        return TLSMemoryBIOProtocol(factory, above)
+        return _Closing(factory, above, self._clock)
+
+
+class _Closing(TLSMemoryBIOProtocol):
+    """Waits for the peer's end of a close, but not for ever: a silent one would keep the connection."""
+
+    _linger: IDelayedCall | None = None
+    _produced = False
+
+    def __init__(self, factory: TLSMemoryBIOFactory, above: IProtocol, clock: IReactorTime) -> None:
+        super().__init__(factory, above)  # type: ignore[no-untyped-call]
+        self._clock = clock
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._produced = True
+        super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
+
+    def unregisterProducer(self) -> None:
+        self._produced = False
+        super().unregisterProducer()  # type: ignore[no-untyped-call]
+        if self.disconnecting:
+            self._wait_for_end()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()  # type: ignore[no-untyped-call]
+        self._wait_for_end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def _wait_for_end(self) -> None:
+        # While a producer is there the close has not begun.
+        if self._linger is None and self.connected and not self._produced:
+            self._linger = self._clock.callLater(LINGER_SECONDS, self.abortConnection)
 
 
 @implementer(IOpenSSLServerConnectionCreator)

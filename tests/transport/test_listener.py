@@ -1,4 +1,4 @@
-"""Tests of L{appproxy.transport.listener} and L{appproxy.transport.dialer}, over loopback with real TLS."""
+"""Tests of L{appproxy.transport.listener}, over loopback with real TLS."""
 
 from __future__ import annotations
 
@@ -6,346 +6,45 @@ import os
 import socket
 import ssl
 import subprocess
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
-import trustme
 from twisted.internet import threads
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.error import CannotListenError, ConnectionRefusedError, TimeoutError
-from twisted.internet.interfaces import IAddress, IProtocol
-from twisted.internet.protocol import Factory
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.transport.addresses import HostPort, ListenAddress
+from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.client_hello import ClientHello
 from appproxy.transport.contexts import (
-    ENROLL_ALPN,
     HTTP_ALPN,
     TUNNEL_ALPN,
-    ClientContext,
     backend_client_context,
     server_context,
-    tunnel_client_context,
 )
-from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused, loss_reason
+from appproxy.transport.dialer import loss_reason
 from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
-    UNRECOGNIZED_NAME,
-    Alert,
     ConnectionLimit,
     PeekingFactory,
     Route,
-    listen,
     listen_plain,
 )
-from appproxy.transport.peer import PeerIdentity, peer_identity
 from appproxy.transport.stock_tls import StockTls
-from tests.transport.support import CLIENT, SERVER, Authority, Recorder, run_reactor
+from tests.transport.loopback import (
+    CONNECT,
+    WEB,
+    WEB_CERTIFICATE,
+    WEB_CHAIN,
+    LoopbackTestCase,
+    Server,
+)
+from tests.transport.support import Recorder
 from tests.transport.test_client_hello import HELLO
-
-OURS = Authority("ours")
-FOREIGN = Authority("foreign")
-WEB = trustme.CA()
-WEB_CERTIFICATE = WEB.issue_cert("wiki.example", "127.0.0.1")
-WEB_CHAIN = b"".join(pem.bytes() for pem in WEB_CERTIFICATE.cert_chain_pems)
-CONNECT = "connect.example"
-
-
-def tunnel_pair(
-    authority: Authority = OURS,
-    role: str = "edge",
-    usage: Any = SERVER,
-    names: tuple[str, ...] = (CONNECT,),
-    days: float = 30,
-) -> tuple[bytes, bytes]:
-    """A certificate as the relay's end of a tunnel has."""
-    uris = [f"appproxy:{role}:e1"] if role else []
-    return authority.issue(names=names, uris=uris, usage=usage, lasts=timedelta(days=days))
-
-
-def connector_pair(
-    authority: Authority = OURS, role: str = "connector", usage: Any = CLIENT, days: float = 30
-) -> tuple[bytes, bytes]:
-    """A certificate as a connector has."""
-    uris = [f"appproxy:{role}:c1"] if role else []
-    return authority.issue(uris=uris, usage=usage, lasts=timedelta(days=days))
-
-
-def dial_context(pair: tuple[bytes, bytes] | None = None, authority: Authority = OURS) -> ClientContext:
-    """How a connector dials."""
-    return tunnel_client_context(*(pair or connector_pair()), authority.pem, CONNECT)
-
-
-@dataclass
-class Server:
-    """One port with web traffic and tunnels on it, as at an edge."""
-
-    reactor: EPollReactor
-    pair: tuple[bytes, bytes] = field(default_factory=tunnel_pair)
-    limit: ConnectionLimit = field(default_factory=ConnectionLimit)
-    web: list[Recorder] = field(default_factory=list)
-    tunnels: list[Recorder] = field(default_factory=list)
-    hellos: list[ClientHello] = field(default_factory=list)
-    ports: list[Any] = field(default_factory=list)
-
-    async def start(self, address: str = "127.0.0.1:0") -> int:
-        """Listen; the port's number."""
-        self._web = server_context(WEB_CHAIN, WEB_CERTIFICATE.private_key_pem.bytes())
-        self._tunnel = server_context(*self.pair, alpn=(TUNNEL_ALPN,), client_ca_pem=OURS.pem)
-        self._enroll = server_context(*self.pair, alpn=(ENROLL_ALPN,), tickets=False)
-        self.ports = await listen(
-            self.reactor, ListenAddress.parse(address), self._choose, self.reactor, limit=self.limit
-        )
-        return getattr(self.ports[0].getHost(), "port", 0)
-
-    async def stop(self) -> None:
-        """Listen no more."""
-        for port in self.ports:
-            await port.stopListening()
-
-    def _choose(self, hello: ClientHello, _peer: IAddress) -> Route | Alert | None:
-        self.hellos.append(hello)
-        if hello.server_name == CONNECT:
-            if hello.alpn == (ENROLL_ALPN,):
-                return Route(self._enroll, lambda _: self._new(self.tunnels))
-            return Route(self._tunnel, lambda _: self._new(self.tunnels))
-        if hello.server_name == "nobody.example":
-            return None
-        if hello.server_name in ("wiki.example", None):
-            return Route(self._web, lambda _: self._new(self.web))
-        return UNRECOGNIZED_NAME
-
-    def _new(self, into: list[Recorder]) -> IProtocol:
-        into.append(Recorder(echo=True))
-        return into[-1]
-
-
-class LoopbackTestCase(SynchronousTestCase):
-    """Runs a server and what a test does with it on a reactor of their own."""
-
-    def run_with(
-        self,
-        main: Callable[[Server, int], Awaitable[Any]],
-        pair: tuple[bytes, bytes] | None = None,
-        **options: Any,
-    ) -> Server:
-        """Start a server, run C{main}, stop it."""
-        reactor = EPollReactor()
-        server = Server(reactor, pair or tunnel_pair(), **options)
-
-        async def whole() -> None:
-            port = await server.start()
-            try:
-                await main(server, port)
-            finally:
-                await server.stop()
-
-        run_reactor(reactor, whole)
-        return server
-
-    async def dial(
-        self, server: Server, port: int, context: ClientContext, *, timeout: float = 10.0
-    ) -> Recorder:
-        """Connect by our own dialer."""
-        endpoint = TlsClientEndpoint(server.reactor, HostPort("127.0.0.1", port), context, timeout=timeout)
-        client = await endpoint.connect(Factory.forProtocol(Recorder))
-        assert isinstance(client, Recorder)
-        return client
-
-    async def greet(self, server: Server, port: int, context: ClientContext) -> Recorder:
-        """Connect and exchange a byte, after which the server's protocol is there for certain."""
-        client = await self.dial(server, port, context)
-        client.transport.write(b"x")
-        await client.until_received(1)
-        client.received = b""
-        return client
-
-    async def refused(self, server: Server, port: int, context: ClientContext) -> str:
-        """Connect, and say why it did not last. The server's protocol must never have been there."""
-        try:
-            client = await self.dial(server, port, context)
-        except TlsRefused as error:
-            return error.reason
-        # In TLS 1.3 a client is done before the server has looked at its certificate.
-        await client.until_lost()
-        assert client.lost is not None
-        self.assertEqual(server.tunnels, [])
-        return loss_reason(client.lost)
-
-
-class TunnelTests(LoopbackTestCase):
-    """Mutual authentication."""
-
-    def test_both_sides_known(self) -> None:
-        """Connector and relay meet in TLS 1.3, each with the other's identity; bytes go both ways."""
-        found: list[PeerIdentity | None] = []
-
-        async def main(server: Server, port: int) -> None:
-            client = await self.dial(server, port, dial_context())
-            self.assertTrue(client.made)
-            client.transport.write(b"hello")
-            await client.until_received(5)
-            self.assertEqual(client.transport.getHandle().get_protocol_version_name(), "TLSv1.3")
-            self.assertEqual(client.transport.negotiatedProtocol, TUNNEL_ALPN)
-            found.extend([peer_identity(client.transport), peer_identity(server.tunnels[0].transport)])
-            client.transport.loseConnection()
-            await server.tunnels[0].until_lost()
-
-        server = self.run_with(main)
-        seen_by_client, seen_by_server = found
-        assert seen_by_client is not None and seen_by_server is not None
-        self.assertEqual((seen_by_client.role, seen_by_client.id), ("edge", "e1"))
-        self.assertEqual((seen_by_server.role, seen_by_server.id), ("connector", "c1"))
-        self.assertRegex(seen_by_server.fingerprint, r"\A[0-9a-f]{64}\Z")
-        self.assertEqual(server.limit.active, 0)
-        assert server.tunnels[0].lost is not None
-        self.assertEqual(loss_reason(server.tunnels[0].lost), "closed")
-
-    def test_client_without_certificate(self) -> None:
-        """A tunnel without a client certificate is refused, and its protocol never built."""
-
-        async def main(server: Server, port: int) -> None:
-            context = ssl.create_default_context(cadata=OURS.pem.decode())
-            context.set_alpn_protocols([TUNNEL_ALPN.decode()])
-            error = await threads.deferToThreadPool(
-                server.reactor, server.reactor.getThreadPool(), blocking_error, context, port, CONNECT
-            )
-            self.assertIn("CERTIFICATE_REQUIRED", error.upper().replace(" ", "_"))
-            self.assertEqual(server.tunnels, [])
-
-        self.run_with(main)
-
-    def test_bad_clients(self) -> None:
-        """Foreign, expired, roleless, wrongly purposed and wrongly roled certificates are all refused."""
-        cases = {
-            "foreign": (connector_pair(FOREIGN), "alert_unknown_ca"),
-            "expired": (connector_pair(days=-1), "alert_certificate_expired"),
-            "server's": (connector_pair(usage=SERVER), "alert_unsupported_certificate"),
-            "no role": (connector_pair(role=""), "broken_off"),
-            "odd role": (connector_pair(role="admin"), "broken_off"),
-            "other role": (connector_pair(role="relay"), "broken_off"),
-        }
-
-        async def main(server: Server, port: int) -> None:
-            for name, (pair, expected) in cases.items():
-                reason = await self.refused(server, port, dial_context(pair))
-                self.assertEqual(reason, expected, name)
-
-        self.run_with(main)
-
-    def test_bad_servers(self) -> None:
-        """A server that is not of our CA, has no role, another purpose or another name is refused."""
-        cases = {
-            "foreign": (tunnel_pair(FOREIGN), "unknown_authority"),
-            "expired": (tunnel_pair(days=-1), "certificate_expired"),
-            "no role": (tunnel_pair(role=""), "certificate_without_role"),
-            "no role, no usage": (tunnel_pair(role="", usage=None), "certificate_without_role"),
-            "a connector": (tunnel_pair(role="connector", usage=None), "role_not_allowed"),
-            "a connector's": (tunnel_pair(role="connector", usage=CLIENT), "certificate_of_another_purpose"),
-            "other name": (tunnel_pair(names=("other.example",)), "other_host"),
-            "no name": (tunnel_pair(names=()), "other_host"),
-        }
-        for name, (pair, expected) in cases.items():
-
-            async def main(server: Server, port: int, expected: str = expected, name: str = name) -> None:
-                self.assertEqual(await self.refused(server, port, dial_context()), expected, name)
-
-            self.run_with(main, pair)
-
-    def test_alpn(self) -> None:
-        """Who asks the tunnel's host for another protocol, or for none, gets no tunnel."""
-
-        async def main(server: Server, port: int) -> None:
-            other = replace(backend_client_context([OURS.pem], True, CONNECT), alpn=(HTTP_ALPN,))
-            self.assertEqual(await self.refused(server, port, other), "alert_no_application_protocol")
-            pair = connector_pair()
-            silent = ssl.create_default_context(cadata=OURS.pem.decode())
-            load_pair(self, silent, pair)
-            error = await threads.deferToThreadPool(
-                server.reactor, server.reactor.getThreadPool(), blocking_error, silent, port, CONNECT
-            )
-            self.assertTrue(error)
-            self.assertEqual(server.tunnels, [])
-
-        self.run_with(main)
-
-    def test_enrolment(self) -> None:
-        """The same host serves enrolment without a client certificate, which gives no identity."""
-
-        async def main(server: Server, port: int) -> None:
-            context = backend_client_context([OURS.pem], True, CONNECT)
-            context.openssl.set_alpn_protos([ENROLL_ALPN])
-            client = await self.dial(server, port, replace(context, alpn=(ENROLL_ALPN,)))
-            client.transport.write(b"x")
-            await client.until_received(1)
-            self.assertIsNone(peer_identity(server.tunnels[0].transport))
-            client.transport.loseConnection()
-            await server.tunnels[0].until_lost()
-
-        self.run_with(main)
-
-    def test_no_resumption(self) -> None:
-        """A tunnel is never resumed: each handshake checks the chain again."""
-        pair = connector_pair()
-
-        async def main(server: Server, port: int) -> None:
-            context = ssl.create_default_context(cadata=OURS.pem.decode())
-            context.set_alpn_protocols([TUNNEL_ALPN.decode()])
-            load_pair(self, context, pair)
-            pool = server.reactor.getThreadPool()
-            again = await threads.deferToThreadPool(server.reactor, pool, resumes, context, port, CONNECT)
-            self.assertFalse(again)
-            web = ssl.create_default_context()
-            WEB.configure_trust(web)
-            self.assertTrue(
-                await threads.deferToThreadPool(server.reactor, pool, resumes, web, port, "wiki.example")
-            )
-
-        self.run_with(main)
-
-
-def load_pair(case: SynchronousTestCase, context: ssl.SSLContext, pair: tuple[bytes, bytes]) -> None:
-    """Give a context of the standard library a certificate."""
-    path = case.mktemp()
-    with open(path, "wb") as file:
-        file.write(b"".join(pair))
-    context.load_cert_chain(path)
-
-
-def blocking_error(context: ssl.SSLContext, port: int, host: str) -> str:
-    """What a blocking client of the standard library fails with; empty if it does not."""
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", port), 10) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
-        ):
-            secured.sendall(b"x")
-            return "" if secured.recv(1) else "closed"
-    except OSError as error:
-        return str(error)
-
-
-def resumes(context: ssl.SSLContext, port: int, host: str) -> bool:
-    """Whether a second connection reuses the first one's session."""
-    session = None
-    for _ in range(2):
-        with (
-            socket.create_connection(("127.0.0.1", port), 10) as plain,
-            context.wrap_socket(plain, server_hostname=host, session=session) as secured,
-        ):
-            secured.sendall(b"x")
-            secured.recv(1)
-            session = secured.session
-            reused = bool(secured.session_reused)
-    return reused
 
 
 class WebTests(LoopbackTestCase):
@@ -482,82 +181,6 @@ def s_client(port: int, arguments: list[str]) -> str:
     return (result.stdout + result.stderr).decode("utf-8", "replace")
 
 
-class BackendTests(LoopbackTestCase):
-    """Dialling web applications."""
-
-    def test_verification(self) -> None:
-        """Chain and name are checked, names and addresses alike; switched off, neither is."""
-        pem = WEB.cert_pem.bytes()
-        cases = [
-            (backend_client_context([pem], True, "wiki.example"), ""),
-            (backend_client_context([pem], True, "127.0.0.1"), ""),
-            (backend_client_context([], True, "wiki.example"), "unknown_authority"),
-            (backend_client_context([pem], True, "127.0.0.2"), "other_host"),
-            (backend_client_context([], False, "wiki.example"), ""),
-        ]
-
-        async def main(server: Server, port: int) -> None:
-            for context, expected in cases:
-                try:
-                    client = await self.dial(server, port, context)
-                except TlsRefused as error:
-                    self.assertEqual(error.reason, expected)
-                    continue
-                self.assertEqual("", expected)
-                self.assertIsNone(peer_identity(client.transport))
-                client.transport.abortConnection()
-                await client.until_lost()
-
-        self.run_with(main)
-
-    def test_refused_connection(self) -> None:
-        """Where nobody listens, the system's own error comes through."""
-
-        async def main(server: Server, port: int) -> None:
-            await server.stop()
-            server.ports.clear()
-            with self.assertRaises(ConnectionRefusedError):
-                await self.dial(server, port, dial_context())
-
-        self.run_with(main)
-
-    def test_timeout(self) -> None:
-        """A server that accepts and says nothing is given up, and the connection closed."""
-
-        async def main(server: Server, port: int) -> None:
-            silent = Recorder()
-            ports: list[Any] = await listen_plain(
-                server.reactor, ListenAddress.parse("127.0.0.1:0"), lambda _: silent
-            )
-            with self.assertRaises(TimeoutError):
-                await self.dial(server, ports[0].getHost().port, dial_context(), timeout=0.2)
-            await silent.until_lost()
-            await ports[0].stopListening()
-
-        self.run_with(main)
-
-    def test_cancelled(self) -> None:
-        """An attempt may be given up before and after the TCP connection stands."""
-
-        async def main(server: Server, port: int) -> None:
-            silent = Recorder()
-            ports: list[Any] = await listen_plain(
-                server.reactor, ListenAddress.parse("127.0.0.1:0"), lambda _: silent
-            )
-            address = HostPort("127.0.0.1", ports[0].getHost().port)
-            endpoint = TlsClientEndpoint(server.reactor, address, dial_context())
-            for wait in (False, True):
-                attempt = endpoint.connect(Factory.forProtocol(Recorder))
-                if wait:
-                    await silent.until(lambda: silent.received != b"")
-                attempt.addErrback(lambda reason: None)
-                attempt.cancel()
-            await silent.until_lost()
-            await ports[0].stopListening()
-
-        self.run_with(main)
-
-
 class LimitTests(LoopbackTestCase):
     """What one listener bears."""
 
@@ -614,55 +237,6 @@ class LimitTests(LoopbackTestCase):
             self.assertEqual(factory.limit.active, 0)
             self.assertEqual(clock.getDelayedCalls(), [])
         self.assertEqual(built, [])
-
-    def test_back_pressure(self) -> None:
-        """A reader that stops pauses the producer above TLS; reading on resumes it."""
-        size = 8 << 20
-
-        class Producer:
-            """Writes 64 KiB whenever it may, and notes when it may not."""
-
-            def __init__(self, transport: Any) -> None:
-                self.transport = transport
-                self.sent = self.pauses = 0
-                self.running = False
-
-            def resumeProducing(self) -> None:
-                self.running = True
-                while self.running and self.sent < size:
-                    self.sent += 65536
-                    self.transport.write(b"x" * 65536)
-                if self.sent >= size and self.running:
-                    self.running = False
-                    self.transport.unregisterProducer()
-
-            def pauseProducing(self) -> None:
-                self.running = False
-                self.pauses += 1
-
-            def stopProducing(self) -> None:
-                self.running = False
-
-        async def main(server: Server, port: int) -> None:
-            client = await self.greet(server, port, backend_client_context([], False, "wiki.example"))
-            client.transport.pauseProducing()
-            transport = server.web[0].transport
-            producer = Producer(transport)
-            transport.registerProducer(producer, True)
-            producer.resumeProducing()
-            waited: Deferred[None] = Deferred()
-            server.reactor.callLater(0.3, waited.callback, None)
-            await waited
-            self.assertLess(producer.sent, size)
-            self.assertGreater(producer.pauses, 0)
-            self.assertEqual(client.received, b"")
-            client.transport.resumeProducing()
-            await client.until_received(size)
-            self.assertEqual(producer.sent, size)
-            client.transport.loseConnection()
-            await server.web[0].until_lost()
-
-        self.run_with(main)
 
 
 class PlainTests(LoopbackTestCase):

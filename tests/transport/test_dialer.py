@@ -1,0 +1,101 @@
+"""Tests of L{appproxy.transport.dialer}, over loopback with real TLS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
+from twisted.internet.protocol import Factory
+
+from appproxy.transport.addresses import HostPort, ListenAddress
+from appproxy.transport.contexts import (
+    backend_client_context,
+)
+from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused
+from appproxy.transport.listener import (
+    listen_plain,
+)
+from appproxy.transport.peer import peer_identity
+from tests.transport.loopback import (
+    WEB,
+    LoopbackTestCase,
+    Server,
+    dial_context,
+)
+from tests.transport.support import Recorder
+
+
+class BackendTests(LoopbackTestCase):
+    """Dialling web applications."""
+
+    def test_verification(self) -> None:
+        """Chain and name are checked, names and addresses alike; switched off, neither is."""
+        pem = WEB.cert_pem.bytes()
+        cases = [
+            (backend_client_context([pem], True, "wiki.example"), ""),
+            (backend_client_context([pem], True, "127.0.0.1"), ""),
+            (backend_client_context([], True, "wiki.example"), "unknown_authority"),
+            (backend_client_context([pem], True, "127.0.0.2"), "other_host"),
+            (backend_client_context([], False, "wiki.example"), ""),
+        ]
+
+        async def main(server: Server, port: int) -> None:
+            for context, expected in cases:
+                try:
+                    client = await self.dial(server, port, context)
+                except TlsRefused as error:
+                    self.assertEqual(error.reason, expected)
+                    continue
+                self.assertEqual("", expected)
+                self.assertIsNone(peer_identity(client.transport))
+                client.transport.abortConnection()
+                await client.until_lost()
+
+        self.run_with(main)
+
+    def test_refused_connection(self) -> None:
+        """Where nobody listens, the system's own error comes through."""
+
+        async def main(server: Server, port: int) -> None:
+            await server.stop()
+            server.ports.clear()
+            with self.assertRaises(ConnectionRefusedError):
+                await self.dial(server, port, dial_context())
+
+        self.run_with(main)
+
+    def test_timeout(self) -> None:
+        """A server that accepts and says nothing is given up, and the connection closed."""
+
+        async def main(server: Server, port: int) -> None:
+            silent = Recorder()
+            ports: list[Any] = await listen_plain(
+                server.reactor, ListenAddress.parse("127.0.0.1:0"), lambda _: silent
+            )
+            with self.assertRaises(TimeoutError):
+                await self.dial(server, ports[0].getHost().port, dial_context(), timeout=0.2)
+            await silent.until_lost()
+            await ports[0].stopListening()
+
+        self.run_with(main)
+
+    def test_cancelled(self) -> None:
+        """An attempt may be given up before and after the TCP connection stands."""
+
+        async def main(server: Server, port: int) -> None:
+            silent = Recorder()
+            ports: list[Any] = await listen_plain(
+                server.reactor, ListenAddress.parse("127.0.0.1:0"), lambda _: silent
+            )
+            address = HostPort("127.0.0.1", ports[0].getHost().port)
+            endpoint = TlsClientEndpoint(server.reactor, address, dial_context())
+            for wait in (False, True):
+                attempt = endpoint.connect(Factory.forProtocol(Recorder))
+                if wait:
+                    await silent.until(lambda: silent.received != b"")
+                attempt.addErrback(lambda reason: None)
+                attempt.cancel()
+            await silent.until_lost()
+            await ports[0].stopListening()
+
+        self.run_with(main)
