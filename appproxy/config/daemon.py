@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from appproxy.config.common import LogSettings
@@ -104,10 +105,9 @@ class DaemonOptions(usage.Options):
             return
         if parent.get("pidfile") == "twistd.pid":
             parent["pidfile"] = "" if parent.get("nodaemon") else str(self.state_directory() / "twistd.pid")
-        if not parent.get("logger"):
-            parent["logger"] = self._observer
 
-    def _observer(self) -> ILogObserver:
+    def observer(self) -> ILogObserver:
+        """Writes events as C{[log]} says."""
         settings: LogSettings = self.settings.log
         terminal = settings.file is None and sys.stdout.isatty()
         return make_observer(
@@ -127,10 +127,11 @@ class DaemonService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, daemon: str, notifier: Notifier) -> None:
+    def __init__(self, reactor: Any, options: DaemonOptions) -> None:
         self.reactor = reactor
-        self.daemon = daemon
-        self.notifier = notifier
+        self.daemon = options.daemon
+        self.notifier = Notifier()
+        self._observer = options.observer()
         self._starting: Deferred[None] | None = None
 
     async def start(self) -> None:
@@ -141,6 +142,12 @@ class DaemonService(Service):
 
     def reload(self) -> None:
         """SIGHUP: read certificates and the reloadable settings again."""
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Give the application our log, which twistd uses unless told otherwise (C{--logger})."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        Service.setServiceParent(self, parent)
 
     def startService(self) -> None:
         """Begin to start once the reactor runs."""

@@ -134,8 +134,11 @@ class BackendConnection(Protocol):
         """Start an exchange; the caller then writes the request."""
         self._listener = listener
         self._started = False
+        if self.used:
+            self._parser.reset(method, upgrade)
+        else:
+            self._parser = ResponseParser(method, upgrade)
         self.used += 1
-        self._parser.reset(method, upgrade)
 
     def write(self, data: bytes) -> None:
         """Write some of the request."""

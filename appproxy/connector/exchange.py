@@ -290,7 +290,7 @@ class BackendExchange:
         if stream is not None and not self._request_ended:
             stream.pause()
         self._dialling = self._served.pool.connect()
-        self._dialling.addCallbacks(self._dialled, self._dial_failed)
+        self._dialling.addCallback(self._dialled).addErrback(self._dial_failed)
 
     def _dialled(self, connection: BackendConnection) -> None:
         self._dialling = None

@@ -11,7 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
 from appproxy.config.connector import ConnectorSettings
-from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonService
+from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonOptions, DaemonService
 from appproxy.connector.allow_list import AllowList
 from appproxy.connector.backends import Backends
 from appproxy.connector.numbers import ConnectorNumbers
@@ -19,7 +19,6 @@ from appproxy.connector.served import CatalogCopy
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.observe.metrics_service import MetricsService
-from appproxy.observe.notify import Notifier
 from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.transport.addresses import ListenAddress
@@ -39,9 +38,9 @@ READY_AFTER_SECONDS: Final = 10.0
 class ConnectorService(DaemonService):
     """The inside, from its configuration."""
 
-    def __init__(self, reactor: Any, settings: ConnectorSettings) -> None:
-        DaemonService.__init__(self, reactor, "connector", Notifier())
-        self._settings = settings
+    def __init__(self, reactor: Any, options: DaemonOptions) -> None:
+        DaemonService.__init__(self, reactor, options)
+        self._settings: ConnectorSettings = options.settings
         self._wheel = TimerWheel(reactor)
         self._identity: Identity | None = None
         self._supervisor: Supervisor | None = None

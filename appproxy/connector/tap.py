@@ -37,4 +37,4 @@ def makeService(options: Options) -> IService:
 
     from appproxy.connector.service import ConnectorService
 
-    return ConnectorService(reactor, options.settings)
+    return ConnectorService(reactor, options)

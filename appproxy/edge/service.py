@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from appproxy.admin.service import AdminService, Surroundings
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.catalog.snapshot import Catalog
-from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonService
+from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonOptions, DaemonService
 from appproxy.config.edge import EdgeSettings
 from appproxy.edge.assembly import (
     addresses_of,
@@ -30,9 +30,7 @@ from appproxy.edge.numbers import EdgeNumbers
 from appproxy.edge.relay_feed import RelayFeed
 from appproxy.edge.tunnels import InsideTunnels, Tunnels
 from appproxy.edge.web import Web
-from appproxy.observe.access_log import LineWriter
 from appproxy.observe.metrics_service import MetricsService
-from appproxy.observe.notify import Notifier
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
 from appproxy.pki.server_identity import ServerIdentity
 from appproxy.session.keyring import Keyring
@@ -55,8 +53,9 @@ IDENTITY_FOLDER: Final = "identity"
 class EdgeService(DaemonService):
     """The public side, from its configuration."""
 
-    def __init__(self, reactor: Any, settings: EdgeSettings, writer: LineWriter) -> None:
-        DaemonService.__init__(self, reactor, "edge", Notifier())
+    def __init__(self, reactor: Any, options: DaemonOptions) -> None:
+        DaemonService.__init__(self, reactor, options)
+        settings: EdgeSettings = options.settings
         self._settings = settings
         self._schedule = end_of_turn(reactor)
         self._ports: list[IListeningPort] = []
@@ -66,7 +65,7 @@ class EdgeService(DaemonService):
         self._certificates = CertificateDirectory(
             settings.tls.certificates, reactor, minimum_version=settings.tls.minimum_version
         )
-        self._numbers = EdgeNumbers(settings, writer, self._schedule)
+        self._numbers = EdgeNumbers(settings, options.writer, self._schedule)
         self._stoppers: list[Any] = []
         self._ready = False
 

@@ -36,4 +36,4 @@ def makeService(options: Options) -> IService:
 
     from appproxy.edge.service import EdgeService
 
-    return EdgeService(reactor, options.settings, options.writer)
+    return EdgeService(reactor, options)
