@@ -98,7 +98,7 @@ class ProviderTests(IntegrationTestCase):
         return tokens
 
     def test_sign_in_and_out(self) -> None:
-        """Name and password, a code, tokens, the user's claims; then sign-out sends the browser back to us."""
+        """Password, code, tokens, the user's claims; then sign-out, which sends the browser back to us."""
         answer = self.sign_in()
         self.assertEqual((answer["state"], answer["iss"]), ("s", self.provider.issuer))
         tokens = self.tokens(answer["code"])

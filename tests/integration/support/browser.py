@@ -23,7 +23,6 @@ MAXIMUM_REDIRECTS: Final = 20
 TIMEOUT_SECONDS: Final = 30.0
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 KEEPS_METHOD: Final = (307, 308)
-SAME_SITE_HEADERS: Final = "same-origin"
 
 Headers = Mapping[str, str]
 
@@ -106,14 +105,15 @@ class Jar:
         )
         _check(cookie, host, header, secure=secure)
         cookies = self._hosts.setdefault(host, {})
-        if (
-            attributes.get("max-age", "1").lstrip("-") == "0"
-            or attributes.get("max-age", "").startswith("-")
-            or "1970" in attributes.get("expires", "")
-        ):
+        if _is_over(attributes):
             cookies.pop((name, cookie.path), None)
         else:
             cookies[name, cookie.path] = cookie
+
+
+def _is_over(attributes: Mapping[str, str]) -> bool:
+    age = attributes.get("max-age", "")
+    return age == "0" or age.startswith("-") or "1970" in attributes.get("expires", "")
 
 
 def _check(cookie: Cookie, host: str, header: str, *, secure: bool) -> None:
@@ -283,10 +283,13 @@ class Browser:
         origin: str = "",
     ) -> Page:
         """What a script's fetch() sends: redirects are not followed."""
-        all_headers = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
-        all_headers["Sec-Fetch-Site"] = (
-            "cross-site" if origin and origin != _origin(url) else SAME_SITE_HEADERS
-        )
+        site = "cross-site" if origin and origin != _origin(url) else "same-origin"
+        all_headers = {
+            "Accept": "*/*",
+            "Sec-Fetch-Mode": "cors",
+            "Sec-Fetch-Dest": "empty",
+            "Sec-Fetch-Site": site,
+        }
         if origin or method not in ("GET", "HEAD"):
             all_headers["Origin"] = origin or _origin(url)
         return self.request(method, url, {**all_headers, **(headers or {})}, body)

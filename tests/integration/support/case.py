@@ -36,12 +36,12 @@ class IntegrationTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 
-    def run(self, result: Any) -> Any:
+    def run(self, result: Any = None) -> Any:
         """Run the test; afterwards its processes' last words, if they matter."""
         self._started: list[Running] = []
         before = _failures(result)
         try:
-            return super().run(result)
+            return super().run(result)  # type: ignore[no-untyped-call]
         finally:
             if _failures(result) > before:
                 for process in self._started:

@@ -43,16 +43,13 @@ class TestAuthority:
         path.chmod(0o600)
         return path
 
-    @property
-    def key_digest(self) -> str:
-        """What Chromium's C{--ignore-certificate-errors-spki-list} takes: any chain with this key is trusted."""
-        certificate = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
-        public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return base64.b64encode(hashlib.sha256(public).digest()).decode()
-
 
 def key_digest_of(pem_file: Path) -> str:
-    """The same for the first certificate of a file."""
+    """
+    What Chromium's C{--ignore-certificate-errors-spki-list} takes for the first certificate of a file.
+
+    A chain with this key in it is trusted.
+    """
     certificate = x509.load_pem_x509_certificates(pem_file.read_bytes())[0]
     public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(public).digest()).decode()

