@@ -107,6 +107,7 @@ class Inbound:
             raise TunnelError("role", f"both sides are {state.role}s")
         state.peer_hello = hello
         state.peer = hello.settings
+        state.up = not state.goodbye_sent
         self._kinds = self._kinds_of_role()
         state.listener.hello(hello)
 
@@ -157,6 +158,7 @@ class Inbound:
             state.waste()
             return
         state.peer_goodbye = (reason, detail)
+        state.up = False
         if state.role == "opener":
             for stream in [each for each in state.streams.values() if each.id > last]:
                 state.end_stream(stream, "draining", "the peer goes away")

@@ -53,6 +53,9 @@ PROMPT_FLOOD: Final = 4096 * KIB
 QUEUED_FULL: Final = 32 * 1024 * KIB
 """All streams' queues together. Above it each keeps only L{SMALL_MARK}, and no new stream is accepted."""
 
+_FULL_BELOW: Final = PROMPT_ROOM - PROMPT_FULL
+_FLOOD_BELOW: Final = PROMPT_ROOM - PROMPT_FLOOD
+
 
 class Outbox:
     """
@@ -68,10 +71,11 @@ class Outbox:
     @ivar queued: bytes that wait in streams.
     """
 
-    __slots__ = ("_ready", "_wake", "awake", "epoch", "parts", "queued", "room")
+    __slots__ = ("_closed", "_ready", "_wake", "awake", "epoch", "parts", "queued", "room")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self._closed = False
         self._ready: deque[Sender] = deque()
         self.parts: list[bytes | memoryview] = []
         self.room = PROMPT_ROOM
@@ -87,12 +91,12 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether so much is unsent that nothing new should begin."""
-        return self.room < PROMPT_ROOM - PROMPT_FULL or self.queued > QUEUED_FULL
+        return self.room < _FULL_BELOW or self.queued > QUEUED_FULL
 
     @property
     def flooded(self) -> bool:
         """Whether the peer provokes answers and reads none."""
-        return self.room < PROMPT_ROOM - PROMPT_FLOOD
+        return self.room < _FLOOD_BELOW
 
     def rouse(self) -> None:
         """Say, once until L{take}, that there is output."""
@@ -102,6 +106,8 @@ class Outbox:
 
     def control(self, kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> None:
         """Put a frame into the prompt queue, whether there is room or not."""
+        if self._closed:
+            return
         frame = encode(kind, stream, payload, flags)
         self.parts.append(frame)
         self.room -= len(frame)
@@ -110,16 +116,18 @@ class Outbox:
 
     def ready(self, sender: Sender) -> None:
         """Put a stream with something to send into the rotation."""
+        if self._closed:
+            return
         self._ready.append(sender)
         if not self.awake:
             self.rouse()
 
     def close(self) -> None:
         """Drop everything; nothing is ever sent again."""
+        self._closed = True
         self._ready.clear()
         self.parts = []
         self.queued = 0
-        self.awake = True
 
     def take(self, limit: int) -> list[bytes | memoryview]:
         """About C{limit} bytes to send next, in order; at most one frame more."""

@@ -9,6 +9,7 @@ L{appproxy.tunnel.inbound}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from appproxy.tunnel import frames
 from appproxy.tunnel.config_transfer import ConfigSender
@@ -90,14 +91,8 @@ class TunnelSession:
     @property
     def usable(self) -> bool:
         """Whether C{open} is worth trying."""
-        return (
-            self.peer_hello is not None
-            and not self._state.goodbye_sent
-            and self.peer_goodbye is None
-            and not self._state.lost
-            and len(self._state.streams) < self._state.peer.max_streams
-            and not self._box.full
-        )
+        state = self._state
+        return state.up and len(state.streams) < state.peer.max_streams and not self._box.full
 
     @property
     def pending_output(self) -> bool:
@@ -152,30 +147,30 @@ class TunnelSession:
         state = self._state
         if state.role != "opener":
             raise RuntimeError("only the opener opens streams")
-        self._check_open()
-        known = self._state.principals.get(message.principal_number)
-        if message.principal_number and (known is None or known.digest != message.principal_digest):
-            raise ValueError("the principal is not known on this tunnel")
+        if not self.usable or state.last_stream >= MAX_NUMBER:
+            self._refuse_open()
+        number = message.principal_number
+        if number:
+            known = state.principals.get(number)
+            if known is None or known.digest != message.principal_digest:
+                raise ValueError("the principal is not known on this tunnel")
         payload = message.pack()
         if len(payload) > frames.MAX_HEAD:
             raise ValueError("the request's head is too large")
         upgrade = message.upgrade
         sending = AWAIT_UPGRADE if upgrade else ENDED if message.body == NO_BODY else BODY
-        stream = state.add_stream(
-            state.last_stream + 1, message.principal_number, upgrade, handler, sending, AWAIT_HEAD
-        )
+        stream = state.add_stream(state.last_stream + 1, number, upgrade, handler, sending, AWAIT_HEAD)
         stream.announce(payload)
         return stream
 
-    def _check_open(self) -> None:
+    def _refuse_open(self) -> NoReturn:
         self._check_alive()
-        if self._state.goodbye_sent or self.peer_goodbye is not None:
+        if not self._state.up:
             raise TunnelRefused("draining", "the tunnel is going away")
-        if len(self._state.streams) >= self._state.peer.max_streams:
-            raise TunnelRefused("overloaded", "too many streams")
         if self._state.last_stream >= MAX_NUMBER:
             self.go_away("numbers_used_up")
             raise TunnelRefused("draining", "no stream number is left")
+        raise TunnelRefused("overloaded", "too many streams")
 
     def _check_alive(self) -> None:
         if self._state.lost:
@@ -218,8 +213,7 @@ class TunnelSession:
 
     def send_client_gone(self, client_connection: int) -> None:
         """A client's connection closed; the acceptor closes what was bound to it."""
-        if not self._state.lost:
-            self._box.control(frames.CLIENT_GONE, 0, pack_long(client_connection))
+        self._box.control(frames.CLIENT_GONE, 0, pack_long(client_connection))
 
     def send_config(self, revision: int, payload: bytes) -> None:
         """
@@ -229,13 +223,11 @@ class TunnelSession:
         """
         if self.peer_hello is not None and len(payload) > self._state.peer.max_config:
             raise ValueError("the document is larger than the peer takes")
-        if not self._state.lost:
-            self._config.send(revision, payload)
+        self._config.send(revision, payload)
 
     def send_applied(self, revision: int) -> None:
         """Answer CONFIG: this revision is in force here."""
-        if not self._state.lost:
-            self._box.control(frames.APPLIED, 0, pack_long(revision))
+        self._box.control(frames.APPLIED, 0, pack_long(revision))
 
     def send_renew(self, payload: bytes) -> None:
         """
@@ -243,8 +235,7 @@ class TunnelSession:
 
         @raise ValueError: if it is too large for a frame.
         """
-        if not self._state.lost:
-            self._box.control(frames.RENEW, 0, payload)
+        self._box.control(frames.RENEW, 0, payload)
 
     def send_settings(self, **changes: int) -> None:
         """
@@ -264,13 +255,14 @@ class TunnelSession:
 
         @raise ValueError: if the payload is longer than 64 bytes.
         """
-        if not self._state.lost:
-            self._box.control(frames.PING, 0, payload)
+        self._box.control(frames.PING, 0, payload)
 
     def go_away(self, reason: str, detail: str = "") -> None:
         """Serve (or open) no new streams; those under way go on. Only the first time counts."""
-        if not self._state.goodbye_sent and not self._state.lost:
-            self._state.goodbye_sent = True
+        state = self._state
+        if not state.goodbye_sent:
+            state.goodbye_sent = True
+            state.up = False
             self._box.control(frames.GOAWAY, 0, pack_reason(reason, detail, self._state.last_stream))
 
     def reset_all(self, reason: str, detail: str = "") -> None:
@@ -283,6 +275,7 @@ class TunnelSession:
     def connection_lost(self, reason: str) -> None:
         """The connection is gone: every stream is reset with C{tunnel_lost}."""
         self._state.lost = True
+        self._state.up = False
         self._inbound.close()
         self._box.close()
         for stream in list(self._state.streams.values()):

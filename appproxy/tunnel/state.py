@@ -39,6 +39,7 @@ class SessionState:
     @ivar last_stream: the last number opened, here or by the peer.
     @ivar goodbye_sent: whether we sent GOAWAY.
     @ivar lost: whether the connection is gone.
+    @ivar up: whether new streams may begin: after HELLO, before any GOAWAY.
     @ivar idle: frames since the last one that moved something.
     """
 
@@ -59,6 +60,7 @@ class SessionState:
         "settings",
         "streams",
         "streams_opened",
+        "up",
     )
 
     def __init__(self, role: Role, settings: TunnelSettings, listener: TunnelListener, box: Outbox) -> None:
@@ -76,6 +78,7 @@ class SessionState:
         self.peer_goodbye: tuple[str, str] | None = None
         self.goodbye_sent = False
         self.lost = False
+        self.up = False
         self._growth_left = settings.growth_limit
         self.idle = 0
 
