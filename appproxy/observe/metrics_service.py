@@ -24,9 +24,7 @@ class MetricsService(Service):
     @param ready: whether requests can be served now.
     """
 
-    def __init__(
-        self, reactor: Any, listen: Listen, metrics: Metrics, ready: Callable[[], bool]
-    ) -> None:
+    def __init__(self, reactor: Any, listen: Listen, metrics: Metrics, ready: Callable[[], bool]) -> None:
         self._lag = ReactorLag(reactor)
         self._site = metrics_site(metrics, ready, reactor)
         self._listen = listen

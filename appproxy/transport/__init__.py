@@ -1,0 +1,1 @@
+"""Sockets and TLS: listening, dialling, certificates, timers and the reactor."""

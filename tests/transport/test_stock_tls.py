@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import gc
+import ssl
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.contexts import (
     backend_client_context,
+    server_context,
 )
+from appproxy.transport.listener import PeekingProtocol
+from appproxy.transport.stock_tls import LINGER_SECONDS, Handshaking, StockTls, tls_layer
 from tests.transport.loopback import (
+    WEB,
+    WEB_CERTIFICATE,
+    WEB_CHAIN,
     LoopbackTestCase,
     Server,
+    dial_context,
 )
+from tests.transport.support import Recorder
 
 
 class StockTlsTests(LoopbackTestCase):
@@ -66,3 +83,88 @@ class StockTlsTests(LoopbackTestCase):
             await server.web[0].until_lost()
 
         self.run_with(main)
+
+    def test_nothing_left(self) -> None:
+        """A closed connection goes at once, with all that OpenSSL keeps for it: no collector is needed."""
+
+        async def main(server: Server, port: int) -> None:
+            web, tunnel = backend_client_context([], False, "wiki.example"), dial_context()
+            kinds = (SSL.Connection, TLSMemoryBIOProtocol, PeekingProtocol, Handshaking)
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            before = [each for each in gc.get_objects() if isinstance(each, kinds)]
+            for context, protocols in ((web, server.web), (tunnel, server.tunnels)):
+                client = await self.greet(server, port, context)
+                client.transport.loseConnection()
+                await protocols[0].until_lost()
+                protocols.clear()
+                del client
+            await deferLater(server.reactor, 0.05)
+            after = [each for each in gc.get_objects() if isinstance(each, kinds)]
+            self.assertEqual([each for each in after if each not in before], [])
+
+        self.run_with(main)
+
+
+class ClosingTests(SynchronousTestCase):
+    """A close ends, whatever the peer does."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.above = Recorder()
+        server = server_context(WEB_CHAIN, WEB_CERTIFICATE.private_key_pem.bytes())
+        handshaking = Handshaking(lambda _: self.above, lambda *_: None)
+        protocol = StockTls(self.clock).server(server, handshaking)
+        client = ssl.create_default_context()
+        WEB.configure_trust(client)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.peer = client.wrap_bio(incoming, outgoing, server_hostname="wiki.example")
+        self.transport = StringTransport()
+        self.protocol: Any = protocol
+        protocol.makeConnection(self.transport)
+        while not self.above.made:
+            try:
+                self.peer.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            protocol.dataReceived(outgoing.read())
+            incoming.write(self.transport.value())
+            self.transport.clear()
+
+    def test_silent_peer(self) -> None:
+        """A peer that never answers a close is cut off after a while."""
+        self.above.transport.write(b"last words")
+        self.above.transport.loseConnection()
+        self.clock.advance(LINGER_SECONDS - 1)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_answering_peer(self) -> None:
+        """When the connection ends in time, no timer is left."""
+        self.above.transport.loseConnection()
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIsNotNone(self.above.lost)
+
+    def test_producer_first(self) -> None:
+        """A close behind a producer waits for it, however long it takes."""
+        transport = self.above.transport
+        transport.registerProducer(StringTransport(), True)
+        transport.loseConnection()
+        self.clock.advance(LINGER_SECONDS * 10)
+        self.assertFalse(self.transport.disconnected)
+        transport.unregisterProducer()
+        self.clock.advance(LINGER_SECONDS)
+        self.assertTrue(self.transport.disconnected)
+
+
+class TlsLayerTests(SynchronousTestCase):
+    """The setting that names a layer."""
+
+    def test_names(self) -> None:
+        """The one that is built is there; another is refused by name."""
+        self.assertIsInstance(tls_layer("stock", Clock()), StockTls)
+        with self.assertRaisesRegex(ValueError, "fast"):
+            tls_layer("fast", Clock())
