@@ -64,9 +64,9 @@ class SetCookieMap:
         if not value.startswith(b"/") or pair.strip(b" \t").lower().startswith(_HOST_ONLY_PREFIX):
             return attribute
         mapped = self._urls.path(value)
-        if mapped is None or value == self._internal_path:
-            # It covers all of what is published, perhaps more; outside, what is beside belongs to others.
+        if mapped is None:
+            # What covers more than is published: outside, the rest of it belongs to others.
             if not self._internal_path.startswith(value.rstrip(b"/") + b"/"):
                 return attribute
-            mapped = self._external_path[:-1] or b"/"
+            mapped = self._external_path
         return attribute if mapped == value else b" Path=" + mapped
