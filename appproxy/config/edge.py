@@ -39,7 +39,6 @@ from appproxy.model.application import Model
 from appproxy.model.problems import Problem
 
 STATE: Final = Path("/var/lib/appproxy/edge")
-SHIPPED_PLUGINS: Final = "/etc/appproxy/plugins"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 ClaimNames = tuple[Text, ...]
@@ -240,7 +239,7 @@ class EdgeLimits(Model):
 class PluginSettings(Model):
     """C{[plugins]}: access rules. What lies in the directories is run."""
 
-    directories: tuple[FilePath, ...] = (Path(SHIPPED_PLUGINS),)
+    directories: tuple[FilePath, ...] = (Path("/etc/appproxy/plugins"),)
     enabled: tuple[str, ...] = ()
 
 

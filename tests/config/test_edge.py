@@ -134,11 +134,20 @@ class EdgeTests(SynchronousTestCase):
 
     def test_later_keys(self) -> None:
         """A key of a later stage takes its default and nothing else."""
-        self.settings(DOMAIN + "[plugins]\nenabled = []\n")
+        self.settings(DOMAIN + "[listen]\nproxy_protocol_from = []\n")
         self.assertEqual(
-            read(DOMAIN + '[plugins]\nenabled = ["office_hours"]\n[store]\nurl = "etcd:https://e:1"\n'),
+            read(
+                DOMAIN
+                + '[listen]\nproxy_protocol_from = ["10.0.0.5/32"]\n[store]\nurl = "etcd:https://e:1"\n'
+            ),
             [
-                "3: plugins.enabled: not supported yet; leave it out, or write []",
+                "3: listen.proxy_protocol_from: not supported yet; leave it out, or write []",
                 '5: store.url: "etcd:" is not supported yet; write "sqlite:" and a path',
             ],
         )
+
+    def test_plugins(self) -> None:
+        """Folders are relative to the file like every path."""
+        settings = self.settings(DOMAIN + '[plugins]\ndirectories = ["p"]\nenabled = ["office_hours"]\n')
+        self.assertEqual(settings.plugins.directories, (Path("/etc/x/p"),))
+        self.assertEqual(settings.plugins.enabled, ("office_hours",))
