@@ -1,7 +1,7 @@
 """
 Frames: numbers, limits, and bytes to frames and back.
 
-Section 3 and 4 of C{docs/tunnel.md}. Pure; knows nothing of streams' states.
+Section 3 of C{docs/tunnel.md}. Pure; knows nothing of streams' states.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What is inside the frames: sections 5 to 8 of C{docs/tunnel.md}.
+What is inside the frames: section 4 of C{docs/tunnel.md}.
 
 Each message packs to a frame's payload and unpacks from one; a payload that
 does not fit its layout is a L{TunnelError}.

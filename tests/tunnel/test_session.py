@@ -240,6 +240,32 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual(server.calls, [("reset", "bug")])
         self.assertEqual(other.body, b"x")
 
+    def test_bug_while_draining(self) -> None:
+        """A producer that raises when it is asked to go on costs its own stream."""
+        pair = self.pair
+        client, server = pair.exchange()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        server.on_writable = fail
+        stream_of(server).head(b"200")
+        stream_of(server).write(b"x" * 200_000)
+        pair.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(client.calls[-1], ("reset", "bug"))
+
+    def test_late_frames(self) -> None:
+        """Frames of any kind for a stream that is over here are ignored."""
+        pair = self.pair
+        client, _ = pair.exchange(request(upgrade=True))
+        stream_of(client).reset("session_ended")
+        for kind in (frames.HEAD, frames.DATA, frames.UPGRADED, frames.TRAILERS, frames.END):
+            pair.opener.session.receive(encode(kind, 1))
+        pair.opener.session.receive(encode(frames.RESET, 1, pack_reason("x", "")))
+        pair.pump()
+        self.assertEqual(client.calls, [])
+
     def test_nobody_serves(self) -> None:
         """A stream for which the listener sets no handler is reset."""
         self.pair.acceptor.listener.opened = lambda stream, message: None  # type: ignore[method-assign]
@@ -371,6 +397,17 @@ class GoingAwayTests(SynchronousTestCase):
         pair.pump()
         self.assertEqual(client.calls, [("head", b"200"), ("ended",)])
 
+    def test_goes_once(self) -> None:
+        """Only the first GOAWAY counts."""
+        pair = self.pair
+        pair.acceptor.session.go_away("draining")
+        pair.acceptor.session.go_away("again")
+        again = encode(frames.GOAWAY, 0, pack_reason("again", "", 0))
+        pair.pump()
+        pair.opener.session.receive(again)
+        self.assertEqual(pair.opener.session.peer_goodbye, ("draining", ""))
+        self.assertEqual(pair.opener.listener.calls.count(("going_away",)), 1)
+
     def test_opener_goes(self) -> None:
         """An opener that goes away opens no more; what is open goes on."""
         pair = self.pair
@@ -441,6 +478,15 @@ class LimitTests(SynchronousTestCase):
             frames_of(pair.acceptor.take()),
             [(frames.RESET, 0, 2, pack_reason("overloaded", "too many streams"))],
         )
+
+    def test_large_head(self) -> None:
+        """A head that no frame can carry is refused before it is sent."""
+        pair = Pair()
+        self.assertRaises(ValueError, pair.open, request(b"x" * frames.MAX_HEAD))
+        pair.exchange(request(b"x" * 100_000))
+        session = pair.opener.session
+        self.assertEqual((session.role, session.streams_opened), ("opener", 1))
+        self.assertEqual(session.peer_settings.max_streams, TunnelSettings().max_streams)
 
     def test_not_up_yet(self) -> None:
         """No stream is opened before the peer's HELLO."""
@@ -559,6 +605,13 @@ class RuleTests(SynchronousTestCase):
         self.broken("acceptor", "bad_message", encode(frames.WINDOW, 1, pack_number(0)))
         self.broken("acceptor", "bad_message", encode(frames.RESET, 1, b""))
         self.broken("acceptor", "bad_message", encode(frames.GOAWAY, 0, b"123"))
+        self.broken("acceptor", "bad_message", encode(frames.SETTINGS, 0, b"[]"))
+        self.broken("acceptor", "bad_message", encode(frames.APPLIED, 0, b"1234567"))
+
+    def test_upgrade_not_asked_for(self) -> None:
+        """UPGRADED on a stream that asked for no upgrade ends the tunnel."""
+        wire = encode(frames.HEAD, 1, b"101") + encode(frames.UPGRADED, 1)
+        self.broken("opener", "stream_state", wire, setup=lambda pair: pair.open())
 
     def test_credit(self) -> None:
         """DATA beyond the credit ends the tunnel, in frames or in parts; so does absurd credit."""
