@@ -103,13 +103,36 @@ class AccessFormat:
         return text.encode("ascii")
 
 
+class _Lane:
+    """
+    The way from writers to one thread.
+
+    Each counter has one side that writes it: a number that two threads change goes wrong in time.
+    """
+
+    __slots__ = ("handed", "queue", "refused", "taken", "thread")
+
+    def __init__(self, write_all: Callable[[bytes], None]) -> None:
+        self.queue: queue.SimpleQueue[tuple[bytes, int] | None] = queue.SimpleQueue()
+        self.handed = self.taken = self.refused = 0
+        self.thread = threading.Thread(target=self._run, args=(write_all,), name="appproxy-log", daemon=True)
+        self.thread.start()
+
+    def _run(self, write_all: Callable[[bytes], None]) -> None:
+        while (item := self.queue.get()) is not None:
+            chunk, lines = item
+            try:
+                write_all(chunk)
+            except OSError:
+                self.refused += lines
+            self.taken += len(chunk)
+
+
 class LineWriter:
     """
     Appends lines to a file or a descriptor, from a thread of its own.
 
     The thread begins with the first line, and again after a fork.
-
-    @ivar dropped: lines that found no room, or that the disk refused.
     """
 
     def __init__(
@@ -121,35 +144,41 @@ class LineWriter:
             L{None}: each at once.
         """
         self.schedule = schedule
-        self.dropped = 0
         self._target = target
-        self._gathered: list[bytes] = []
-        self._pending = 0
-        self._reopen = False
-        self._queue: queue.SimpleQueue[tuple[bytes, int] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
         self._descriptor = target if isinstance(target, int) else -1
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._lane: _Lane | None = None
+        self._lock = threading.RLock()
+        self._full = self._refused_before = 0
+        self._reopen = False
+
+    @property
+    def dropped(self) -> int:
+        """Lines that found no room, or that the disk refused."""
+        return self._full + self._refused_before + (self._lane.refused if self._lane is not None else 0)
 
     def write(self, line: bytes) -> None:
-        """Append a line (with its line feed) in a while; never waits."""
-        if self._pending > MAXIMUM_PENDING:
-            self.dropped += 1
+        """Append a line (with its line feed) in a while; never waits. For one thread, the reactor's."""
+        if self._has_no_room(self._gathered_size):
             return
-        self._pending += len(line)
+        self._gathered_size += len(line)
         self._gathered.append(line)
         if self.schedule is None:
             self.flush()
         elif len(self._gathered) == 1:
             self.schedule(self.flush)
 
+    def write_now(self, line: bytes) -> None:
+        """Append a line without waiting for the schedule; from any thread."""
+        if not self._has_no_room(0):
+            self._hand_over(line, 1)
+
     def flush(self) -> None:
         """Hand what is gathered to the thread."""
-        gathered, self._gathered = self._gathered, []
-        if not gathered:
-            return
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
-        self._queue.put((b"".join(gathered), len(gathered)))
+        gathered, self._gathered, self._gathered_size = self._gathered, [], 0
+        if gathered:
+            self._hand_over(b"".join(gathered), len(gathered))
 
     def reopen(self) -> None:
         """Open the path anew before the next line: it was rotated away."""
@@ -158,29 +187,31 @@ class LineWriter:
     def stop(self) -> None:
         """Write what is left; waits a moment for it. Later lines start over."""
         self.flush()
-        thread, self._thread = self._thread, None
-        if thread is not None and thread.is_alive():
-            self._queue.put(None)
-            thread.join(STOP_SECONDS)
+        with self._lock:
+            lane, self._lane = self._lane, None
+        if lane is not None and lane.thread.is_alive():
+            lane.queue.put(None)
+            lane.thread.join(STOP_SECONDS)
+        self._refused_before += lane.refused if lane is not None else 0
         atexit.unregister(self.stop)
 
-    def _start(self) -> None:
-        # A fork takes no thread along, and may have left the old queue's lock taken.
-        self._queue = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._queue,), name="appproxy-log", daemon=True
-        )
-        self._thread.start()
-        atexit.register(self.stop)
+    def _has_no_room(self, gathered: int) -> bool:
+        lane = self._lane
+        waiting = gathered + (lane.handed - lane.taken if lane is not None else 0)
+        if waiting > MAXIMUM_PENDING:
+            self._full += 1
+            return True
+        return False
 
-    def _run(self, source: queue.SimpleQueue[tuple[bytes, int] | None]) -> None:
-        while (item := source.get()) is not None:
-            chunk, lines = item
-            try:
-                self._write_all(chunk)
-            except OSError:
-                self.dropped += lines
-            self._pending -= len(chunk)
+    def _hand_over(self, chunk: bytes, lines: int) -> None:
+        with self._lock:
+            lane = self._lane
+            # A fork takes no thread along, and may have left its queue's lock taken.
+            if lane is None or not lane.thread.is_alive():
+                lane = self._lane = _Lane(self._write_all)
+                atexit.register(self.stop)
+            lane.handed += len(chunk)
+            lane.queue.put((chunk, lines))
 
     def _write_all(self, chunk: bytes) -> None:
         if isinstance(self._target, str) and (self._descriptor < 0 or self._reopen):

@@ -172,7 +172,7 @@ class LineObserver:
         """Write the event, if its level is high enough."""
         level = event.get("log_level") or _DEFAULT_LEVEL
         if _LEVELS[level] >= self._threshold:
-            self._writer.write(self._line(event, self._daemon))
+            self._writer.write_now(self._line(event, self._daemon))
 
 
 def make_observer(

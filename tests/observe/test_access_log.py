@@ -189,6 +189,23 @@ class LineWriterTests(SynchronousTestCase):
         self.assertEqual(self.written(), b"x\n" * 10 + b"y\n")
         scheduled.pop()()
 
+    def test_any_thread(self) -> None:
+        """Events come from any thread; none is lost, and each stays whole."""
+        writer = self.writer(lambda call: self.fail("scheduled"))
+
+        def log(name: int) -> None:
+            for number in range(500):
+                writer.write_now(b"%d %d\n" % (name, number))
+
+        threads = [threading.Thread(target=log, args=(name,)) for name in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        writer.stop()
+        lines = self.written().splitlines()
+        self.assertEqual(sorted(lines), sorted(b"%d %d" % (a, b) for a in range(4) for b in range(500)))
+
     def test_starts_again(self) -> None:
         """A writer that was stopped takes lines again."""
         writer = self.writer()

@@ -39,7 +39,7 @@ class Kept(LineWriter):
         LineWriter.__init__(self, 1)
         self.lines: list[bytes] = []
 
-    def write(self, line: bytes) -> None:
+    def write_now(self, line: bytes) -> None:
         self.lines.append(line)
 
 
