@@ -130,6 +130,7 @@ class DaemonService(Service):
     def __init__(self, reactor: Any, options: DaemonOptions) -> None:
         self.reactor = reactor
         self.daemon = options.daemon
+        self._options = options
         self.notifier = Notifier()
         self._observer = options.observer()
         self._starting: Deferred[None] | None = None
@@ -182,13 +183,14 @@ class DaemonService(Service):
             self._log.failure(
                 "{event}", failure, event="cannot_start", fault="ours", daemon=self.daemon
             )
-        exit_with(self.reactor, code)
+        exit_with(self.reactor, code, self._options.writer)
 
 
-def exit_with(reactor: Any, code: int) -> None:
-    """Stop the reactor in good order, then end the process with this code."""
+def exit_with(reactor: Any, code: int, writer: LineWriter) -> None:
+    """Stop the reactor in good order, write the log to its end, then end the process with this code."""
 
     def end() -> None:
+        writer.stop()
         sys.stdout.flush()
         sys.stderr.flush()
         # twistd itself knows no exit codes but 0 and 1.
