@@ -5,13 +5,14 @@ that feed messages in any split.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from hypothesis import strategies
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import End, RequestHead, ResponseHead
+from appproxy.httpwire.heads import End, RequestHead
 from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.response_parser import ResponseEvent
 
@@ -225,7 +226,7 @@ def splits(data: bytes) -> strategies.SearchStrategy[list[bytes]]:
 
 def _cut(data: bytes, points: Sequence[int]) -> list[bytes]:
     bounds = [0, *points, len(data)]
-    pieces = [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    pieces = [data[start:end] for start, end in itertools.pairwise(bounds)]
     return [piece for piece in pieces if piece]
 
 

@@ -99,7 +99,7 @@ class HeadTests(SynchronousTestCase):
         self.assertEqual(request(start=b"OPTIONS http://a HTTP/1.1").target, b"*")
 
     def test_any_method(self) -> None:
-        """Every token is a method, whether llhttp knows it or not; a request for a body is told by its headers alone."""
+        """Every token is a method, whether llhttp knows it or not, and none means a body."""
         for method in (
             b"RDG_IN_DATA",
             b"RDG_OUT_DATA",

@@ -1,0 +1,64 @@
+"""Tests of L{appproxy.httpwire.fields}."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.fields import (
+    CONTENT_LENGTH,
+    KINDS,
+    TRANSFER_ENCODING,
+    Framing,
+    connection_tokens,
+    parse_host,
+)
+
+
+class HostTests(SynchronousTestCase):
+    """The reading of hosts."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.text(alphabet="aB1.-_:[]@/%ä ,", max_size=12))
+    def test_one_reading(self, text: str) -> None:
+        """A host that is accepted is lower-case and reads as itself again."""
+        try:
+            host, port = parse_host(text.encode())
+        except BadMessage as error:
+            self.assertEqual(error.rule, "host")
+            return
+        again = host if port is None else b"%b:%d" % (host, port)
+        self.assertEqual(parse_host(again), (host, port))
+        self.assertEqual(host, host.lower())
+        self.assertNotIn(b"..", host)
+
+    def test_refusals_are_repeated(self) -> None:
+        """A host that was refused once is refused again, a long one at once."""
+        for value in (b"a b", b"a b", b"a" * 301, b"a" * 254):
+            self.assertRaises(BadMessage, parse_host, value)
+
+
+class FramingTests(SynchronousTestCase):
+    """What heads say of framing."""
+
+    def test_contradictions(self) -> None:
+        """A second word on framing is refused, whatever it says."""
+        words = ((CONTENT_LENGTH, b"3"), (TRANSFER_ENCODING, b"chunked"))
+        for first in words:
+            for second in words:
+                framing = Framing(502)
+                framing.take(*first, 1)
+                error = self.assertRaises(BadMessage, framing.take, *second, 1)
+                self.assertEqual(error.status, 502)
+
+    def test_kinds(self) -> None:
+        """Fields are known in every case, and in no other spelling."""
+        self.assertEqual(KINDS[b"CONTENT-length"], CONTENT_LENGTH)
+        self.assertEqual(KINDS[b"Content_Length"], 0)
+
+    def test_connection_tokens(self) -> None:
+        """Tokens are lower-case, without blanks and empty ones, also of values too long for the memo."""
+        self.assertEqual(connection_tokens(b" Close ,,\tX-A"), frozenset({b"close", b"x-a"}))
+        self.assertEqual(len(connection_tokens(b",".join(b"%d" % n for n in range(500)))), 500)
