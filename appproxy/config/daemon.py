@@ -155,7 +155,8 @@ class DaemonService(Service):
         Service.startService(self)
         self._starting = Deferred.fromCoroutine(self.start())
         self._starting.addErrback(self._failed)
-        install_hangup(self.reactor, self.reload)
+        # Once it runs, since the reactor installs handlers of its own at its start.
+        self.reactor.callWhenRunning(install_signals, self.reactor, self.reload)
 
     def stopService(self) -> Deferred[None]:
         """Stop, however far the start came."""
@@ -168,6 +169,7 @@ class DaemonService(Service):
     async def _stop(self) -> None:
         await self.stop()
         self._log.info("{event}", event="stopped", daemon=self.daemon)
+        self._options.writer.flush()
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -200,10 +202,19 @@ def exit_with(reactor: Any, code: int, writer: LineWriter) -> None:
     reactor.callLater(0, reactor.stop)
 
 
-def install_hangup(reactor: Any, reload: Callable[[], None]) -> None:
-    """Call back on SIGHUP, in the reactor's thread."""
+def install_signals(reactor: Any, reload: Callable[[], None]) -> None:
+    """
+    SIGHUP reloads; SIGTERM and SIGINT stop in good order and end with exit code 0,
+    where the reactor's own handlers make twistd end itself by the signal.
+    """
+
+    def stop(*_: object) -> None:
+        reactor.callFromThread(reactor.stop)
+
     try:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
     except ValueError:
         # Not the main thread: somebody runs the service inside of something larger.
         return
