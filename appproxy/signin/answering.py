@@ -55,6 +55,10 @@ class Answer:
     cookies: tuple[bytes, ...] = ()
 
 
+Method = Callable[[PageRequest], Awaitable[Answer]]
+"""What answers one method of one resource."""
+
+
 def redirect(location: str, *cookies: bytes) -> Answer:
     """
     See other, and tell nobody where from: the addresses here hold tickets and codes.
@@ -141,9 +145,9 @@ class Answering:
             request.responseHeaders.addRawHeader(b"Set-Cookie", cookie)
         return body
 
-    def wait(self, request: PageRequest, answer: Awaitable[Answer]) -> int:
+    def wait(self, request: PageRequest, method: Method) -> int:
         """
-        Send an answer when it is there; whatever goes wrong becomes an error page.
+        Send a method's answer when it is there; whatever goes wrong becomes an error page.
         """
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
@@ -159,7 +163,7 @@ class Answering:
         async def run() -> Answer:
             if self._waiting > MAXIMUM_WAITING:
                 return self.refused(request, _OVERLOADED)
-            return await answer
+            return await method(request)
 
         self._waiting += 1
         Deferred.fromCoroutine(run()).addBoth(finish).addErrback(self._failed)
@@ -188,9 +192,6 @@ def cookie_headers(request: Request) -> list[bytes]:
     return list(request.requestHeaders.getRawHeaders(b"cookie") or ())
 
 
-Method = Callable[[PageRequest], Awaitable[Answer]]
-
-
 class Page(Resource):
     """
     A leaf that answers the methods it is given, and no others.
@@ -213,7 +214,7 @@ class Page(Resource):
             allow = (b"Allow", b", ".join(sorted(self._methods)))
             refusal = self._answering.refused(request, WRONG_METHOD, headers=(allow,))
             return self._answering.send(request, refusal)
-        return self._answering.wait(request, method(request))
+        return self._answering.wait(request, method)
 
 
 class Folder(Resource):

@@ -97,7 +97,7 @@ def _signed_payload(token: str, keys: KeySet, allowed: frozenset[str]) -> tuple[
     except (PyJWTError, ValueError, RecursionError):
         raise TokenProblem("malformed") from None
     algorithm = header.get("alg")
-    if algorithm not in allowed:
+    if not isinstance(algorithm, str) or algorithm not in allowed:
         raise TokenProblem("algorithm")
     if "crit" in header or str(header.get("typ", "JWT")).upper() != "JWT":
         raise TokenProblem("header")

@@ -15,9 +15,9 @@ from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -205,6 +205,28 @@ class PlainAgent:
         return response
 
 
+@implementer(IBodyProducer)
+class _WholeBody:
+    """A short body, written at once: treq's own producer would need the global reactor."""
+
+    def __init__(self, body: bytes) -> None:
+        self.length = len(body)
+        self._body = body
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to hold back."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to write."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to stop."""
+
+
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
     """Dials the provider; C{*.localhost} is this machine (RFC 6761, section 6.3)."""
@@ -248,4 +270,4 @@ def provider_client(agent: IAgent) -> HTTPClient:
     all users go through it.
     """
     jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return HTTPClient(PlainAgent(agent), cookiejar=jar)
+    return HTTPClient(PlainAgent(agent), cookiejar=jar, data_to_body_producer=_WholeBody)
