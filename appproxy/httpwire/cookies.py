@@ -22,12 +22,17 @@ def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
         planted the second one shall not choose.
     """
     start = name + b"="
-    if start not in cookie:
+    if cookie.count(start) != 1:
+        return _among_look_alikes(cookie, start)
+    at = cookie.find(start)
+    if cookie[:at].rstrip(b" \t")[-1:] not in (b"", b";"):
         return None
+    return cookie[at + len(start) :].partition(b";")[0].rstrip(b" \t")
+
+
+def _among_look_alikes(cookie: bytes, start: bytes) -> bytes | None:
     found = [pair for part in cookie.split(b";") if (pair := part.strip(b" \t")).startswith(start)]
-    if len(found) != 1:
-        return None
-    return found[0][len(start) :]
+    return found[0][len(start) :] if len(found) == 1 else None
 
 
 def without_own_cookies(cookie: bytes) -> bytes:
@@ -36,9 +41,19 @@ def without_own_cookies(cookie: bytes) -> bytes:
 
     What merely contains our prefix goes as well: it has no business there.
     """
-    if _OURS not in cookie.lower():
+    lowered = cookie.lower()
+    at = lowered.find(_OURS)
+    if at < 0:
         return cookie
-    return b";".join([part for part in cookie.split(b";") if _OURS not in part.lower()]).strip(b" \t")
+    kept = []
+    begin = 0
+    while at >= 0:
+        kept.append(cookie[begin : cookie.rfind(b";", begin, at) + 1])
+        end = cookie.find(b";", at)
+        begin = end + 1 if end >= 0 else len(cookie)
+        at = lowered.find(_OURS, begin)
+    kept.append(cookie[begin:])
+    return b"".join(kept).strip(b" \t;")
 
 
 def sets_own_cookie(set_cookie: bytes) -> bool:

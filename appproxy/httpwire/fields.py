@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_TOKENS, Headers
 from appproxy.httpwire.names import NameMemo
 
 HOST: Final = 1
@@ -91,62 +90,37 @@ def _parse_host(value: bytes) -> tuple[bytes, int | None]:
     return host, port
 
 
-def without_outer_blanks(head: bytes, headers: Headers) -> Headers:
+def content_length(value: bytes, status: int) -> int:
     """
-    Cut the blanks that llhttp leaves at the end of values.
+    The number of a Content-Length: digits only, no leading zeros, no list.
+
+    @param status: of the L{BadMessage} for anything else.
+    @raise BadMessage: RFC 9112, section 6.3, rule 5.
     """
-    if b" \r\n" in head or b"\t\r\n" in head:
-        return [(name, value.strip(b" \t")) for name, value in headers]
-    return headers
+    if not _length(value):
+        raise BadMessage(status, "content_length")
+    return int(value)
 
 
-class Framing:
+def check_chunked(value: bytes, minor: int, status: int) -> None:
     """
-    What a head's framing fields say, gathered one after the other.
+    Let a Transfer-Encoding pass only if it is C{chunked}, in HTTP/1.1.
 
-    @ivar length: of Content-Length, or L{None}.
-    @ivar chunked: whether there is C{Transfer-Encoding: chunked}.
-    @ivar tokens: of all Connection headers.
+    @param minor: the minor version of the message.
+    @param status: of the L{BadMessage} for anything else.
+    @raise BadMessage: RFC 9112, sections 6.1 and 6.3.
     """
+    if minor == 0 or value.lower() != b"chunked":
+        raise BadMessage(status, "transfer_encoding")
 
-    __slots__ = ("_status", "chunked", "length", "tokens")
 
-    def __init__(self, status: int) -> None:
-        """
-        @param status: of the L{BadMessage} for a flaw.
-        """
-        self._status = status
-        self.length: int | None = None
-        self.chunked = False
-        self.tokens = NO_TOKENS
+def keeps_alive(tokens: frozenset[bytes], minor: int) -> bool:
+    """
+    Whether a connection may serve another message (RFC 9112, section 9.3).
 
-    def take(self, kind: int, value: bytes, minor: int) -> None:
-        """
-        Note one field; those that are not about framing are passed over.
-
-        @param minor: the minor version of the message.
-        @raise BadMessage: if it contradicts what came before, or itself.
-        """
-        if kind == CONNECTION:
-            self.tokens |= connection_tokens(value)
-        elif kind == CONTENT_LENGTH:
-            self._no_second()
-            # Digits only, no leading zeros, no list (RFC 9112, section 6.3, rule 5).
-            if not _length(value):
-                raise BadMessage(self._status, "content_length")
-            self.length = int(value)
-        elif kind == TRANSFER_ENCODING:
-            self._no_second()
-            if minor == 0 or value.lower() != b"chunked":
-                raise BadMessage(self._status, "transfer_encoding")
-            self.chunked = True
-
-    def _no_second(self) -> None:
-        if self.length is not None or self.chunked:
-            raise BadMessage(self._status, "more_than_one_framing")
-
-    def keeps_alive(self, minor: int) -> bool:
-        """Whether the connection may serve another message (RFC 9112, section 9.3)."""
-        if b"close" in self.tokens:
-            return False
-        return minor == 1 or b"keep-alive" in self.tokens
+    @param tokens: of Connection.
+    @param minor: the minor version of the message.
+    """
+    if b"close" in tokens:
+        return False
+    return minor == 1 or b"keep-alive" in tokens

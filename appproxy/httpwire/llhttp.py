@@ -39,7 +39,8 @@ class _Collector:
         self.headers: Headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        # llhttp leaves blanks at the end of values.
+        self.headers.append((name, value.strip()))
 
 
 class HeadJudge:
@@ -63,7 +64,7 @@ class HeadJudge:
         """
         Let llhttp judge a head.
 
-        @return: its headers; values may have blanks at their end.
+        @return: its headers, values without outer blanks.
         @raise BadMessage: if it refuses.
         """
         if not self._fresh:

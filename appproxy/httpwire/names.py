@@ -58,14 +58,16 @@ class NameMemo(dict[bytes, _V], Generic[_V]):
 def _line_start(name: bytes) -> bytes:
     if not is_token(name):
         raise BadMessage(400, "header_name")
-    return name + b": "
+    return b"\r\n" + name + b": "
 
 
 LINE_STARTS: Final[NameMemo[bytes]] = NameMemo(_line_start)
-"""From a name to C{name: }; raises L{BadMessage} for what is not a token."""
+"""From a name to what begins its line, the last line's end included; raises L{BadMessage} for what is not a token."""
 
-_good_names: Final[set[bytes]] = set()
-_are_good: Final = _good_names.issuperset
+_known_tokens: Final[set[bytes]] = set()
+
+are_known_tokens: Final = _known_tokens.issuperset
+"""Whether all of these names passed L{check_names} lately: the quick half of the check."""
 
 
 def check_names(names: Iterable[bytes]) -> None:
@@ -74,13 +76,10 @@ def check_names(names: Iterable[bytes]) -> None:
 
     @raise BadMessage: at the first one.
     """
-    names = list(names)
-    if _are_good(names):
-        return
     for name in names:
         if not is_token(name):
             raise BadMessage(400, "header_name")
         if len(name) <= MEMO_NAME_SIZE:
-            if len(_good_names) >= MEMO_SIZE:
-                _good_names.clear()
-            _good_names.add(name)
+            if len(_known_tokens) >= MEMO_SIZE:
+                _known_tokens.clear()
+            _known_tokens.add(name)

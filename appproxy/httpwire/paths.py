@@ -8,9 +8,8 @@ read as another path is refused here, or reported as ambiguous.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from appproxy.httpwire.errors import BadMessage
@@ -25,11 +24,11 @@ _encoded_slash: Final = re.compile(rb"%2[Ff]").search
 _control: Final = re.compile(rb"[\x01-\x1f\x7f]").search
 _is_dots: Final = re.compile(rb"[ \t]*\.\.?[ \t]*(?:;.*)?", re.DOTALL).fullmatch
 
+_HASH: Final = ord("#")
 _CLEAR: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalPath:
+class CanonicalPath(NamedTuple):
     """
     @ivar path: percent-decoded once; C{*} for C{OPTIONS *}.
     @ivar ambiguous: which of C{%2f}, C{//} and C{;} the target has: spellings
@@ -47,9 +46,9 @@ def canonical_path(target: bytes) -> CanonicalPath:
     @raise BadMessage: for dot segments in any spelling, NUL and other control
         characters, backslashes, bad percent signs, bad UTF-8, fragments.
     """
-    path, _, query = target.partition(b"?")
-    if b"#" in path or b"#" in query:
+    if _HASH in target:
         raise BadMessage(400, "fragment")
+    path = target.partition(b"?")[0]
     if len(path) > _MEMO_PATH_SIZE:
         return _read(path)
     return _known(path)

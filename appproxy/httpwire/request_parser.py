@@ -17,16 +17,20 @@ import httptools
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
     COOKIE,
     EXPECT,
     HOST,
     KINDS,
     UPGRADE,
-    Framing,
+    check_chunked,
+    connection_tokens,
+    content_length,
+    keeps_alive,
     parse_host,
-    without_outer_blanks,
 )
-from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, Headers, RequestHead
+from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, Headers, RequestHead
 from appproxy.httpwire.llhttp import HeadJudge
 from appproxy.httpwire.names import is_token
 
@@ -240,7 +244,7 @@ class RequestParser:
             raise BadMessage(405, "connect")
         else:
             headers = self._judge.headers_of(b"POST" + bytes_of_head[len(method) :])
-        return _make_head(method, target, digit, without_outer_blanks(bytes_of_head, headers))
+        return _make_head(method, target, digit, headers)
 
     def _begin_body(self, length: int) -> None:
         if length == UNTIL_END:
@@ -285,32 +289,36 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
     host_value: bytes | None = None
     upgrade: bytes | None = None
     expects = False
+    body = NO_BODY
+    tokens = NO_TOKENS
     cookie = b""
-    framing = Framing(400)
-    for kind, value in [(kind, header[1]) for header in headers if (kind := KINDS[header[0]])]:
+    for kind, value in [(kind, value) for name, value in headers if (kind := KINDS[name])]:
         if kind == HOST:
             if host_value is not None:
                 raise BadMessage(400, "more_than_one_host")
             host_value = value
+        elif kind == CONNECTION:
+            tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
         elif kind == COOKIE:
             cookie = cookie + b"; " + value if cookie else value
         elif kind == UPGRADE:
             upgrade = b"" if upgrade is not None else value.lower()
         elif kind == EXPECT:
             expects = value.lower() == b"100-continue" and minor == 1
+        elif body != NO_BODY:
+            raise BadMessage(400, "more_than_one_framing")
+        elif kind == CONTENT_LENGTH:
+            body = content_length(value, 400)
         else:
-            framing.take(kind, value, minor)
+            check_chunked(value, minor, 400)
+            body = UNTIL_END
     if host_value is None:
         raise BadMessage(400, "no_host")
     host, port = parse_host(host_value)
     if target[0] != 0x2F:
         target = _other_form(method, target, (host, port))
-    if framing.chunked:
-        body = UNTIL_END
-    else:
-        body = NO_BODY if framing.length is None else framing.length
     if upgrade is not None and not (
-        b"upgrade" in framing.tokens and method == b"GET" and body == NO_BODY and minor and is_token(upgrade)
+        b"upgrade" in tokens and method == b"GET" and body == NO_BODY and minor and is_token(upgrade)
     ):
         upgrade = None
     return RequestHead(
@@ -321,10 +329,10 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
         host,
         port,
         body,
-        framing.keeps_alive(minor),
+        keeps_alive(tokens, minor),
         upgrade,
         expects and body != NO_BODY and body != 0,
-        framing.tokens,
+        tokens,
         cookie,
     )
 

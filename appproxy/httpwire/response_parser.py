@@ -14,8 +14,18 @@ import httptools
 
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import KINDS, UPGRADE, Framing, without_outer_blanks
-from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
+from appproxy.httpwire.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    KINDS,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    check_chunked,
+    connection_tokens,
+    content_length,
+    keeps_alive,
+)
+from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.llhttp import HeadJudge
 
 ResponseEvent: TypeAlias = ResponseHead | bytes | End
@@ -31,6 +41,7 @@ INTERIM_LIMIT: Final = 32
 
 _status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n").match
 _STATUS_LINE_START: Final = b"HTTP/1."
+_VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
 
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _COMPLETE, _UPGRADED, _FAILED = range(7)
 
@@ -216,40 +227,49 @@ class ResponseParser:
         digit, digits, reason = match.groups()
         minor = 1 if digit == b"1" else 0
         status = int(digits)
-        headers = without_outer_blanks(data, self._judge.headers_of(data))
-        framing = Framing(502)
+        headers = self._judge.headers_of(data)
+        length: int | None = None
+        tokens = NO_TOKENS
         upgrades = []
-        for kind, value in [(kind, header[1]) for header in headers if (kind := KINDS[header[0]])]:
-            if kind == UPGRADE:
+        for kind, value in [(kind, value) for name, value in headers if (kind := KINDS[name])]:
+            if kind == CONNECTION:
+                tokens |= connection_tokens(value)
+            elif kind == UPGRADE:
                 upgrades.append(value.lower())
-            else:
-                framing.take(kind, value, minor)
+            elif kind == CONTENT_LENGTH or kind == TRANSFER_ENCODING:
+                if length is not None:
+                    raise BadMessage(502, "more_than_one_framing")
+                length = self._framing(kind, value, minor)
         if status < 200:
-            self._check_interim(status, upgrades, framing)
-        body = self._body_length(status, framing)
-        self._chunks = ChunkedDecoder(502) if framing.chunked and body == UNTIL_END else None
-        self._keep_alive = framing.keeps_alive(minor) and (body != UNTIL_END or framing.chunked)
-        return ResponseHead(
-            status, reason or b"", (1, minor), headers, body, self._keep_alive, framing.tokens
-        )
+            self._check_interim(status, upgrades, tokens, length)
+        body = self._body_length(status, length)
+        self._chunks = ChunkedDecoder(502) if length == body == UNTIL_END else None
+        self._keep_alive = keep = keeps_alive(tokens, minor) and (body != UNTIL_END or length == UNTIL_END)
+        return ResponseHead(status, reason or b"", _VERSIONS[digit], headers, body, keep, tokens)
 
-    def _check_interim(self, status: int, upgrades: list[bytes], framing: Framing) -> None:
+    def _framing(self, kind: int, value: bytes, minor: int) -> int:
+        if kind == CONTENT_LENGTH:
+            return content_length(value, 502)
+        check_chunked(value, minor, 502)
+        return UNTIL_END
+
+    def _check_interim(
+        self, status: int, upgrades: list[bytes], tokens: frozenset[bytes], length: int | None
+    ) -> None:
         self._interim += 1
         if self._interim > INTERIM_LIMIT:
             raise BadMessage(502, "too_many_interim")
-        if framing.length or framing.chunked:
+        if length:
             raise BadMessage(502, "interim_with_body")
         asked = self._upgrade is not None and upgrades == [self._upgrade]
-        if status == 101 and not (asked and b"upgrade" in framing.tokens):
+        if status == 101 and not (asked and b"upgrade" in tokens):
             raise BadMessage(502, "upgrade_not_asked_for")
 
-    def _body_length(self, status: int, framing: Framing) -> int:
+    def _body_length(self, status: int, length: int | None) -> int:
         """RFC 9112, section 6.3."""
         if status < 200 or status == 204 or status == 304 or self._method == b"HEAD":
             return NO_BODY
-        if framing.length is not None:
-            return framing.length
-        return UNTIL_END
+        return UNTIL_END if length is None else length
 
     def _begin_body(self, head: ResponseHead, events: list[ResponseEvent]) -> None:
         if head.body > 0:

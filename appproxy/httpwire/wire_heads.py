@@ -16,7 +16,11 @@ from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import Headers
-from appproxy.httpwire.names import check_names
+from appproxy.httpwire.names import are_known_tokens, check_names
+
+# As numbers: looking for one costs a fifth of looking for a string of one byte.
+_CR: Final = 13
+_NUL: Final = 0
 
 _request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!-~]+)").fullmatch
 _response_line: Final = re.compile(rb"([1-5][0-9][0-9]) (-[12]|0|[1-9][0-9]{0,14})").fullmatch
@@ -95,20 +99,22 @@ def unpack_trailers(data: bytes) -> Headers:
 
 
 def _pack(line: bytes, headers: Headers) -> bytes:
-    check_names([header[0] for header in headers])
+    names = [name for name, _ in headers]
+    if not are_known_tokens(names):
+        check_names(names)
     data = b"\n".join([line, *chain.from_iterable(headers)])
-    if b"\r" in data or b"\0" in data or data.count(b"\n") != 2 * len(headers):
+    if _CR in data or _NUL in data or data.count(b"\n") != 2 * len(headers):
         raise BadMessage(400, "header_value")
     return data
 
 
 def _unpack(data: bytes) -> tuple[bytes, Headers]:
-    if b"\r" in data or b"\0" in data:
+    if _CR in data or _NUL in data:
         raise BadMessage(400, "header_value")
     parts = data.split(b"\n")
-    names = parts[1::2]
-    values = parts[2::2]
-    if len(names) != len(values):
+    if len(parts) % 2 == 0:
         raise BadMessage(400, "header_value")
-    check_names(names)
-    return parts[0], list(zip(names, values, strict=True))
+    names = parts[1::2]
+    if not are_known_tokens(names):
+        check_names(names)
+    return parts[0], list(zip(names, parts[2::2]))  # noqa: B905 (as many, and this is the hot path)

@@ -54,10 +54,15 @@ def write_response(status: int, reason: bytes | None, headers: Headers) -> bytes
 
 
 def _write(line: bytes, headers: Headers) -> bytes:
-    lines = [LINE_STARTS[name] + value for name, value in headers]
-    data = b"\r\n".join([line, *lines, b"", b""])
-    ends = len(headers) + 2
-    if data.count(b"\n") != ends or data.count(b"\r") != ends or b"\0" in data:
+    parts = [line]
+    add = parts.append
+    for name, value in headers:
+        add(LINE_STARTS[name])
+        add(value)
+    add(b"\r\n\r\n")
+    data = b"".join(parts)
+    # Without its line ends it must be shorter by just those that stand between the lines.
+    if len(data) - len(data.translate(None, b"\r\n\0")) != 2 * len(headers) + 4:
         raise BadMessage(400, "header_value")
     return data
 

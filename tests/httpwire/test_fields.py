@@ -10,9 +10,9 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.fields import (
     CONTENT_LENGTH,
     KINDS,
-    TRANSFER_ENCODING,
-    Framing,
+    check_chunked,
     connection_tokens,
+    content_length,
     parse_host,
 )
 
@@ -43,15 +43,25 @@ class HostTests(SynchronousTestCase):
 class FramingTests(SynchronousTestCase):
     """What heads say of framing."""
 
-    def test_contradictions(self) -> None:
-        """A second word on framing is refused, whatever it says."""
-        words = ((CONTENT_LENGTH, b"3"), (TRANSFER_ENCODING, b"chunked"))
-        for first in words:
-            for second in words:
-                framing = Framing(502)
-                framing.take(*first, 1)
-                error = self.assertRaises(BadMessage, framing.take, *second, 1)
-                self.assertEqual(error.status, 502)
+    def test_length(self) -> None:
+        """A length is digits without leading zeros, at most fifteen."""
+        self.assertEqual(content_length(b"999999999999999", 400), 999999999999999)
+        for value in (b"", b"00", b"01", b"+1", b"1,1", b"1" * 16, b"1 ", "\u0661".encode()):
+            error = self.assertRaises(BadMessage, content_length, value, 502)
+            self.assertEqual((error.status, error.rule), (502, "content_length"))
+
+    def test_chunked(self) -> None:
+        """The only coding is chunked, in every case, and only in HTTP/1.1."""
+        check_chunked(b"Chunked", 1, 400)
+        for value, minor in (
+            (b"chunked", 0),
+            (b"gzip", 1),
+            (b"gzip, chunked", 1),
+            (b"", 1),
+            (b"chunked ", 1),
+        ):
+            error = self.assertRaises(BadMessage, check_chunked, value, minor, 502)
+            self.assertEqual((error.status, error.rule), (502, "transfer_encoding"))
 
     def test_kinds(self) -> None:
         """Fields are known in every case, and in no other spelling."""

@@ -33,7 +33,7 @@ class NameTests(SynchronousTestCase):
 
     def test_line_starts(self) -> None:
         """Only tokens begin a line, however often they are asked for."""
-        self.assertEqual(LINE_STARTS[b"X-A"], b"X-A: ")
+        self.assertEqual(LINE_STARTS[b"X-A"], b"\r\nX-A: ")
         for _ in range(2):
             self.assertRaises(BadMessage, LINE_STARTS.__getitem__, b"X A")
 
