@@ -43,9 +43,7 @@ class ChromiumTests(IntegrationTestCase):
     def wait_for(self, url: str) -> None:
         """Wait until the browser shows this address."""
         waiting: WebDriverWait[Chrome] = WebDriverWait(self.browser, WAIT_SECONDS)
-        waiting.until(
-            lambda driver: driver.current_url.startswith(url), f"{url}, not {self.browser.current_url}"
-        )
+        waiting.until(lambda driver: driver.current_url.startswith(url), url)
 
     def tiles(self) -> list[str]:
         """The texts of the portal's links to applications."""
@@ -53,7 +51,7 @@ class ChromiumTests(IntegrationTestCase):
         return [each.text for each in here]
 
     def test_portal(self) -> None:
-        """Sign-in leads to the portal with a tile for each application; a tile leads there; sign-out ends it."""
+        """The portal has a tile for each application, a tile leads there, and sign-out ends it."""
         portal = self.site.url("portal")
         self.browser.get(portal)
         sign_in_at_provider(self.browser, ADA)

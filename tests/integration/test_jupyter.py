@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import uuid
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.integration.support.applications import Jupyter
 from tests.integration.support.browser import Browser
@@ -35,10 +37,10 @@ def execute_request(code: str) -> str:
     return json.dumps({**message, "channel": "shell", "buffers": []})
 
 
-def printed(socket: ClientConnection) -> str:
+def printed(channels: ClientConnection) -> str:
     """What the kernel prints next."""
     while True:
-        message = json.loads(socket.recv(timeout=ANSWER_SECONDS))
+        message = json.loads(channels.recv(timeout=ANSWER_SECONDS))
         if message["msg_type"] == "stream":
             return str(message["content"]["text"])
 
@@ -84,10 +86,10 @@ class JupyterTests(IntegrationTestCase):
         cookies = browser.jar.header(host, "/", secure=True)
         return connect(
             self.site.url(name, path, "wss"),
+            sock=socket.create_connection(("127.0.0.1", self.site.port), ANSWER_SECONDS),
             ssl=ssl.create_default_context(cafile=self.site.authority.ca_file),
-            host="127.0.0.1",
             server_hostname=host,
-            origin=origin or self.site.url(name, ""),  # type: ignore[arg-type]
+            origin=Origin(origin or self.site.url(name, "")),
             additional_headers={"Cookie": cookies} if cookies else None,
             open_timeout=ANSWER_SECONDS,
             max_size=None,
@@ -96,9 +98,9 @@ class JupyterTests(IntegrationTestCase):
 
     def calculate(self, browser: Browser, name: str) -> str:
         """What a new kernel prints."""
-        with self.channels(browser, name, self.kernel(browser, name)) as socket:
-            socket.send(execute_request(CODE))
-            return printed(socket)
+        with self.channels(browser, name, self.kernel(browser, name)) as channels:
+            channels.send(execute_request(CODE))
+            return printed(channels)
 
     def test_passthrough(self) -> None:
         """Anybody with Jupyter's own token computes."""
@@ -128,11 +130,11 @@ class JupyterTests(IntegrationTestCase):
         """A session's end ends its open WebSocket."""
         browser = self.site.browser()
         self.site.sign_in(browser, self.site.url("closed", "/api"))
-        with self.channels(browser, "closed", self.kernel(browser, "closed")) as socket:
-            socket.send(execute_request(CODE))
-            self.assertEqual(printed(socket), "42\n")
+        with self.channels(browser, "closed", self.kernel(browser, "closed")) as channels:
+            channels.send(execute_request(CODE))
+            self.assertEqual(printed(channels), "42\n")
             browser.submit(browser.open(self.site.url("closed", "/.appproxy/sign-out")))
             with self.assertRaises(Exception) as closed:
                 while True:
-                    socket.recv(timeout=ANSWER_SECONDS)
+                    channels.recv(timeout=ANSWER_SECONDS)
             self.assertNotIsInstance(closed.exception, TimeoutError)
