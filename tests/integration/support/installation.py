@@ -149,6 +149,30 @@ class Installation:
         self.appproxy("enroll", "--config", config, "--token-file", "-", stdin=token)
         return self.start_daemon("connector", written, name)
 
+    def start_relay(self) -> tuple[Running, int]:
+        """
+        Enrol a relay with a new join token, and start it.
+
+        @return: it, and its port: what C{relay.dial} of the edge names from its next start on.
+        """
+        port, metrics = free_ports(2)
+        written = {
+            "identity": self.folder / "relay" / "identity",
+            "listen": {"https": [f"127.0.0.1:{port}"]},
+            "metrics": {"listen": f"127.0.0.1:{metrics}"},
+            "log": {"format": "json", "level": "debug"},
+            "limits": {"drain_timeout": "2s"},
+        }
+        config = self.write("relay", written)
+        token = self.appproxy_json("relay", "token")["token"]
+        self.appproxy("enroll", "--config", config, "--token-file", "-", stdin=token)
+        return self.start_daemon("relay", written), port
+
+    def restart_edge(self, settings: Settings | None = None) -> Running:
+        """Stop the edge and start it with changes."""
+        self.edge.stop()
+        return self.start_edge(settings)
+
     def start_daemon(self, daemon: Daemon, settings: Settings, name: str = "") -> Running:
         """
         Write a daemon's file and start it under twistd, in a folder of its own.
@@ -160,6 +184,7 @@ class Installation:
         folder = self.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
         command = (PROGRAMS / "twistd", "--nodaemon", f"appproxy-{daemon}", "--config", config)
+        (folder / f"{name}.log").unlink(missing_ok=True)
         process = self._case.start(Running(name, command, folder))
         process.wait_for_line(READY)
         return process

@@ -1,0 +1,51 @@
+"""The set-up of an administrator, command by command."""
+
+from __future__ import annotations
+
+from tests.integration.support.case import IntegrationTestCase
+from tests.integration.support.echo import Echo
+from tests.integration.support.installation import Installation
+
+
+class InstallationTests(IntegrationTestCase):
+    """Edge and connector over restarts."""
+
+    def setUp(self) -> None:
+        """One passthrough application."""
+        super().setUp()
+        self.echo = Echo(self.folder / "echo")
+        self.start(self.echo.process)
+        self.site = Installation(self)
+        self.site.start_edge()
+        self.site.publish(
+            {"open": {"internal_url": self.echo.internal_url, "pre_authentication": "passthrough"}}
+        )
+        self.connector = self.site.start_connector("hq", [f"127.0.0.1:{self.echo.port}"])
+
+    def test_stop(self) -> None:
+        """SIGTERM ends both daemons with exit code 0."""
+        self.assertEqual(self.connector.stop(), 0)
+        self.assertEqual(self.site.edge.stop(), 0)
+
+    def test_edge_restarts(self) -> None:
+        """After the edge's restart the catalog is there and the connector comes back by itself."""
+        self.site.restart_edge()
+        browser = self.site.browser()
+        url = self.site.url("open")
+        self.connector.wait_until(lambda: browser.open(url).status == 200, "serves again")
+
+    def test_no_connector(self) -> None:
+        """Without a connector there is a page at once that says so."""
+        self.connector.stop()
+        page = self.site.browser().open(self.site.url("open"))
+        self.assertEqual(page.status, 504)
+        self.assertIn("GatewayTimeout", page.text)
+
+    def test_backend_that_is_not_allowed(self) -> None:
+        """What the connector's own file does not allow is not connected to, whatever is published."""
+        self.site.publish(
+            {"open": {"internal_url": "http://127.0.0.1:1/", "pre_authentication": "passthrough"}}
+        )
+        page = self.site.browser().open(self.site.url("open"))
+        self.assertEqual(page.status, 502)
+        self.assertIn("BadGateway", page.text)
