@@ -22,12 +22,13 @@ def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
         planted the second one shall not choose.
     """
     start = name + b"="
-    if cookie.count(start) != 1:
-        return _among_look_alikes(cookie, start)
     at = cookie.find(start)
-    if cookie[:at].rstrip(b" \t")[-1:] not in (b"", b";"):
+    if at < 0:
         return None
-    return cookie[at + len(start) :].partition(b";")[0].rstrip(b" \t")
+    if cookie.find(start, at + 1) >= 0 or cookie[:at].rstrip(b" \t")[-1:] not in (b"", b";"):
+        return _among_look_alikes(cookie, start)
+    end = cookie.find(b";", at)
+    return cookie[at + len(start) : end if end >= 0 else None].rstrip(b" \t")
 
 
 def _among_look_alikes(cookie: bytes, start: bytes) -> bytes | None:

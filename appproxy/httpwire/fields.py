@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.names import NameMemo
 
 HOST: Final = 1
@@ -36,8 +37,10 @@ KINDS: Final[NameMemo[int]] = NameMemo(lambda name: _KINDS.get(name.lower(), 0))
 _MEMO_VALUES: Final = 1024
 _MEMO_VALUE_SIZE: Final = 300
 
-# Fifteen digits are a petabyte: more is an attack, and some arithmetic behind us has 53 bits.
-_length: Final = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
+_ZERO: Final = ord("0")
+_LENGTH_DIGITS: Final = 15
+"""Nearly a petabyte: more is an attack, and some arithmetic behind us has 53 bits."""
+
 _host: Final = re.compile(
     rb"(?:([0-9A-Za-z_](?:[0-9A-Za-z_-]*[0-9A-Za-z_])?(?:\.[0-9A-Za-z_](?:[0-9A-Za-z_-]*[0-9A-Za-z_])?)*)\.?"
     rb"|(\[[0-9A-Fa-f:.]{2,45}\]))(?::([0-9]{1,5}))?"
@@ -97,14 +100,15 @@ def content_length(value: bytes, status: int) -> int:
     @param status: of the L{BadMessage} for anything else.
     @raise BadMessage: RFC 9112, section 6.3, rule 5.
     """
-    if not _length(value):
+    if not value.isdigit() or len(value) > _LENGTH_DIGITS or (value[0] == _ZERO and len(value) > 1):
         raise BadMessage(status, "content_length")
     return int(value)
 
 
-def check_chunked(value: bytes, minor: int, status: int) -> None:
+def chunked_length(value: bytes, minor: int, status: int) -> int:
     """
-    Let a Transfer-Encoding pass only if it is C{chunked}, in HTTP/1.1.
+    The length that a Transfer-Encoding gives: L{UNTIL_END}, if it is
+    C{chunked} in HTTP/1.1.
 
     @param minor: the minor version of the message.
     @param status: of the L{BadMessage} for anything else.
@@ -112,6 +116,7 @@ def check_chunked(value: bytes, minor: int, status: int) -> None:
     """
     if minor == 0 or value.lower() != b"chunked":
         raise BadMessage(status, "transfer_encoding")
+    return UNTIL_END
 
 
 def keeps_alive(tokens: frozenset[bytes], minor: int) -> bool:

@@ -62,7 +62,7 @@ def _line_start(name: bytes) -> bytes:
 
 
 LINE_STARTS: Final[NameMemo[bytes]] = NameMemo(_line_start)
-"""From a name to what begins its line, the last line's end included; raises L{BadMessage} for what is not a token."""
+"""From a name to what begins its line and ends the last one; raises L{BadMessage} for what is no token."""
 
 _known_tokens: Final[set[bytes]] = set()
 

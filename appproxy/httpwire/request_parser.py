@@ -24,7 +24,7 @@ from appproxy.httpwire.fields import (
     HOST,
     KINDS,
     UPGRADE,
-    check_chunked,
+    chunked_length,
     connection_tokens,
     content_length,
     keeps_alive,
@@ -287,7 +287,7 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
     """Build the head from what llhttp accepted; every remaining check of framing, host and upgrade."""
     minor = 1 if digit == b"1" else 0
     host_value: bytes | None = None
-    upgrade: bytes | None = None
+    upgrades: list[bytes] = []
     expects = False
     body = NO_BODY
     tokens = NO_TOKENS
@@ -302,7 +302,7 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
         elif kind == COOKIE:
             cookie = cookie + b"; " + value if cookie else value
         elif kind == UPGRADE:
-            upgrade = b"" if upgrade is not None else value.lower()
+            upgrades.append(value.lower())
         elif kind == EXPECT:
             expects = value.lower() == b"100-continue" and minor == 1
         elif body != NO_BODY:
@@ -310,17 +310,12 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
         elif kind == CONTENT_LENGTH:
             body = content_length(value, 400)
         else:
-            check_chunked(value, minor, 400)
-            body = UNTIL_END
+            body = chunked_length(value, minor, 400)
     if host_value is None:
         raise BadMessage(400, "no_host")
     host, port = parse_host(host_value)
     if target[0] != 0x2F:
         target = _other_form(method, target, (host, port))
-    if upgrade is not None and not (
-        b"upgrade" in tokens and method == b"GET" and body == NO_BODY and minor and is_token(upgrade)
-    ):
-        upgrade = None
     return RequestHead(
         method,
         target,
@@ -330,11 +325,20 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
         port,
         body,
         keeps_alive(tokens, minor),
-        upgrade,
-        expects and body != NO_BODY and body != 0,
+        _upgrade(method, minor, body, tokens, upgrades) if upgrades else None,
+        expects and body not in (0, NO_BODY),
         tokens,
         cookie,
     )
+
+
+def _upgrade(
+    method: bytes, minor: int, body: int, tokens: frozenset[bytes], upgrades: list[bytes]
+) -> bytes | None:
+    """The one upgrade that may be offered to an application; all others are as if they were not there."""
+    if method != b"GET" or minor == 0 or body != NO_BODY or b"upgrade" not in tokens or len(upgrades) != 1:
+        return None
+    return upgrades[0] if is_token(upgrades[0]) else None
 
 
 def _other_form(method: bytes, target: bytes, host: tuple[bytes, int | None]) -> bytes:

@@ -20,7 +20,7 @@ from appproxy.httpwire.fields import (
     KINDS,
     TRANSFER_ENCODING,
     UPGRADE,
-    check_chunked,
+    chunked_length,
     connection_tokens,
     content_length,
     keeps_alive,
@@ -41,6 +41,7 @@ INTERIM_LIMIT: Final = 32
 
 _status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n").match
 _STATUS_LINE_START: Final = b"HTTP/1."
+_FRAMING: Final = (CONTENT_LENGTH, TRANSFER_ENCODING)
 _VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
 
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _COMPLETE, _UPGRADED, _FAILED = range(7)
@@ -192,10 +193,12 @@ class ResponseParser:
 
     def _head(self, data: bytes, events: list[ResponseEvent]) -> bytes:
         if self._waiting:
-            searched = len(self._waiting)
+            searched = max(0, len(self._waiting) - 3)
             self._waiting += data
-            end = self._waiting.find(b"\r\n\r\n", max(0, searched - 3))
-            data = bytes(self._waiting) if end >= 0 else b""
+            end = self._waiting.find(b"\r\n\r\n", searched)
+            if end >= 0:
+                data = bytes(self._waiting)
+                self._waiting.clear()
         else:
             end = data.find(b"\r\n\r\n")
             if end < 0:
@@ -203,7 +206,6 @@ class ResponseParser:
         if end < 0:
             self._check_partial_head()
             return b""
-        self._waiting.clear()
         end += 4
         if end > HEAD_SIZE:
             raise BadMessage(502, "head_too_large")
@@ -233,25 +235,25 @@ class ResponseParser:
         upgrades = []
         for kind, value in [(kind, value) for name, value in headers if (kind := KINDS[name])]:
             if kind == CONNECTION:
-                tokens |= connection_tokens(value)
+                tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
             elif kind == UPGRADE:
                 upgrades.append(value.lower())
-            elif kind == CONTENT_LENGTH or kind == TRANSFER_ENCODING:
+            elif kind in _FRAMING:
                 if length is not None:
                     raise BadMessage(502, "more_than_one_framing")
-                length = self._framing(kind, value, minor)
+                is_length = kind == CONTENT_LENGTH
+                length = content_length(value, 502) if is_length else chunked_length(value, minor, 502)
         if status < 200:
             self._check_interim(status, upgrades, tokens, length)
-        body = self._body_length(status, length)
-        self._chunks = ChunkedDecoder(502) if length == body == UNTIL_END else None
-        self._keep_alive = keep = keeps_alive(tokens, minor) and (body != UNTIL_END or length == UNTIL_END)
+        # RFC 9112, section 6.3
+        if status < 200 or status == 204 or status == 304 or self._method == b"HEAD":
+            body = NO_BODY
+        else:
+            body = UNTIL_END if length is None else length
+        chunked = length == body == UNTIL_END
+        self._chunks = ChunkedDecoder(502) if chunked else None
+        self._keep_alive = keep = keeps_alive(tokens, minor) and (body != UNTIL_END or chunked)
         return ResponseHead(status, reason or b"", _VERSIONS[digit], headers, body, keep, tokens)
-
-    def _framing(self, kind: int, value: bytes, minor: int) -> int:
-        if kind == CONTENT_LENGTH:
-            return content_length(value, 502)
-        check_chunked(value, minor, 502)
-        return UNTIL_END
 
     def _check_interim(
         self, status: int, upgrades: list[bytes], tokens: frozenset[bytes], length: int | None
@@ -264,12 +266,6 @@ class ResponseParser:
         asked = self._upgrade is not None and upgrades == [self._upgrade]
         if status == 101 and not (asked and b"upgrade" in tokens):
             raise BadMessage(502, "upgrade_not_asked_for")
-
-    def _body_length(self, status: int, length: int | None) -> int:
-        """RFC 9112, section 6.3."""
-        if status < 200 or status == 204 or status == 304 or self._method == b"HEAD":
-            return NO_BODY
-        return UNTIL_END if length is None else length
 
     def _begin_body(self, head: ResponseHead, events: list[ResponseEvent]) -> None:
         if head.body > 0:

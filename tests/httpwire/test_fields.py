@@ -10,11 +10,12 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.fields import (
     CONTENT_LENGTH,
     KINDS,
-    check_chunked,
+    chunked_length,
     connection_tokens,
     content_length,
     parse_host,
 )
+from appproxy.httpwire.heads import UNTIL_END
 
 
 class HostTests(SynchronousTestCase):
@@ -52,7 +53,7 @@ class FramingTests(SynchronousTestCase):
 
     def test_chunked(self) -> None:
         """The only coding is chunked, in every case, and only in HTTP/1.1."""
-        check_chunked(b"Chunked", 1, 400)
+        self.assertEqual(chunked_length(b"Chunked", 1, 400), UNTIL_END)
         for value, minor in (
             (b"chunked", 0),
             (b"gzip", 1),
@@ -60,7 +61,7 @@ class FramingTests(SynchronousTestCase):
             (b"", 1),
             (b"chunked ", 1),
         ):
-            error = self.assertRaises(BadMessage, check_chunked, value, minor, 502)
+            error = self.assertRaises(BadMessage, chunked_length, value, minor, 502)
             self.assertEqual((error.status, error.rule), (502, "transfer_encoding"))
 
     def test_kinds(self) -> None:
