@@ -49,3 +49,11 @@ class InstallationTests(IntegrationTestCase):
         page = self.site.browser().open(self.site.url("open"))
         self.assertEqual(page.status, 502)
         self.assertIn("BadGateway", page.text)
+
+    def test_check_online(self) -> None:
+        """The check of a running installation finds everything in order, and says what it looked at."""
+        edge = self.site.appproxy("check", self.site.folder / "edge.toml", "--online")
+        self.assertIn(f"ok       port: 127.0.0.1:{self.site.port}: an edge answers", edge)
+        self.assertIn("ok       certificate: ", edge)
+        connector = self.site.appproxy("check", self.site.folder / "connector.toml", "--online")
+        self.assertIn(f"answers as connect.{self.site.domain}", connector)
