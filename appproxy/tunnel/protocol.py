@@ -81,6 +81,7 @@ class TunnelProtocol(Protocol):
 
     @ivar session: made when the connection is.
     @ivar lost: fires with the reason, once, when the connection is gone.
+    @ivar refused: why the peer was turned away before anything was said; empty if it was not.
     @ivar round_trip: seconds that the last ping took; L{None} before the first.
     @ivar bytes_received: of the tunnel's plain bytes, for metrics.
     @ivar bytes_sent: likewise.
@@ -113,6 +114,7 @@ class TunnelProtocol(Protocol):
         self._paused_at: float | None = None
         self._closing = False
         self._reason = ""
+        self.refused = ""
         self._heard = False
         self._silent_since = 0.0
         self._pinged_at = 0.0
@@ -128,7 +130,11 @@ class TunnelProtocol(Protocol):
     # -- from the transport
 
     def connectionMade(self) -> None:
-        """Say HELLO, and wait for the peer's."""
+        """Say HELLO, and wait for the peer's; unless it is the wrong one."""
+        self.refused = self.unfit_peer()
+        if self.refused:
+            self.abort(self.refused)
+            return
         transport: Any = self.transport
         limit_unsent(transport)
         if hasattr(transport, "setTcpNoDelay"):
@@ -139,6 +145,10 @@ class TunnelProtocol(Protocol):
         self._later("hello", self._hello_seconds, self._hello_missing)
         self._later("check", CHECK_SECONDS, self._check)
         self._wake()
+
+    def unfit_peer(self) -> str:
+        """For subclasses: what is wrong with the peer, before a byte is sent or read; empty if nothing is."""
+        return ""
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the session; a broken rule ends the tunnel."""
@@ -162,7 +172,8 @@ class TunnelProtocol(Protocol):
         for name in list(self._timers):
             self._cancel(name)
         why = self._reason or reason.getErrorMessage()
-        self.session.connection_lost(why)
+        if not self.refused:
+            self.session.connection_lost(why)
         self._drained = None
         self._reason = why
         waiting, self._waiting = self._waiting, []

@@ -196,6 +196,8 @@ class SessionState:
         """
         One of our callbacks raised: its stream pays for it; without a stream, the tunnel.
 
+        The stream's handler is told, or whoever waits for it would wait for ever.
+
         @raise TunnelError: C{bug}.
         """
         _log.failure(
@@ -203,6 +205,8 @@ class SessionState:
         )
         stream = self.streams.get(number)
         if stream is not None:
+            handler = stream.handler
             stream.reset("bug")
+            self.guarded(stream, handler.reset, "bug", "")
         elif not number:
             raise TunnelError("bug", "a callback raised")

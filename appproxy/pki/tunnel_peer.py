@@ -1,0 +1,105 @@
+"""
+Who is at the other end of a tunnel, and how one is dialled: TLS and certificates together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+
+from appproxy.pki.certificates import certificate_to_pem, issuer_fits_role, opened_groups
+from appproxy.pki.identity import Identity
+from appproxy.transport.addresses import HostPort
+from appproxy.transport.contexts import SERVER_ROLES, tunnel_client_context
+from appproxy.transport.dialer import TlsClientEndpoint
+from appproxy.transport.peer import PeerIdentity, identity_of, peer_certificate
+
+
+@dataclass(frozen=True)
+class TunnelPeer:
+    """
+    A peer whose certificate was verified, and issued by whom its role's have to be.
+
+    @ivar identity: what its certificate says.
+    """
+
+    identity: PeerIdentity
+    certificate: x509.Certificate
+
+    @property
+    def role(self) -> str:
+        """C{connector}, C{edge} or C{relay}."""
+        return self.identity.role
+
+    @property
+    def id(self) -> str:
+        """The holder's id."""
+        return self.identity.id
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """Its certificate, without the chain."""
+        return certificate_to_pem(self.certificate)
+
+    def opens(self, group: str) -> bool:
+        """Whether it is an edge that may open this connector group."""
+        opened = opened_groups(self.certificate)
+        return self.role == "edge" and ("*" in opened or group in opened)
+
+    @property
+    def opens_all(self) -> bool:
+        """Whether it is an edge that may open every connector group."""
+        return self.role == "edge" and "*" in opened_groups(self.certificate)
+
+
+def tunnel_peer(transport: Any) -> TunnelPeer | None:
+    """
+    The peer of a TLS transport.
+
+    TLS has verified the chain up to the root, and both issuers stand below it: the one of
+    the connectors, whose key is online, must not make edges or relays.
+
+    @return: L{None} unless there is a certificate of ours, from the issuer of its role.
+    """
+    certificate = peer_certificate(transport)
+    if certificate is None:
+        return None
+    identity = identity_of(certificate)
+    if identity is None or not issuer_fits_role(certificate, identity.role):
+        return None
+    return TunnelPeer(identity, certificate)
+
+
+def unfit_server(transport: Any, roles: Collection[str] = SERVER_ROLES) -> str:
+    """
+    What is wrong with the server of a tunnel that was dialled.
+
+    @return: empty if nothing is.
+    """
+    peer = tunnel_peer(transport)
+    return "" if peer is not None and peer.role in roles else "the server's certificate is not of its role"
+
+
+def dial_tunnel(
+    reactor: Any,
+    address: str,
+    identity: Identity,
+    above: IProtocolFactory,
+    roles: frozenset[str] = SERVER_ROLES,
+) -> Deferred[Any]:
+    """
+    Dial C{host:port} with this identity.
+
+    @param roles: those that the server may have.
+    @return: fires with the protocol that C{above} built, once TLS is up.
+    @raise ValueError: if the address or the identity cannot be used.
+    """
+    context = tunnel_client_context(
+        identity.chain_pem, identity.key_pem, identity.ca_pem, identity.connect_host, server_roles=roles
+    )
+    return TlsClientEndpoint(reactor, HostPort.parse(address), context).connect(above)
