@@ -23,8 +23,13 @@ TRAILER_SIZE: Final = 8 * 1024
 TRAILER_COUNT: Final = 32
 """Fields in the trailer section."""
 
-# Thirteen hexadecimal digits are four petabytes.
-_size_line: Final = re.compile(rb"([0-9A-Fa-f]{1,13})(?:;[\t -~\x80-\xff]*)?").fullmatch
+# Thirteen hexadecimal digits are four petabytes. Extensions are names with a token or a quoted string.
+_size_line: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,13})"
+    rb"(?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+    rb"(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\"))?)*"
+).fullmatch
+_size_line_so_far: Final = re.compile(rb"[0-9A-Fa-f]{1,13}(?:;[\t -~\x80-\xff]*)?").fullmatch
 _trailer: Final = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
 ).fullmatch
@@ -109,7 +114,7 @@ class ChunkedDecoder:
             raise BadMessage(self._status, "chunk_overhead")
         if line.endswith(b"\r"):
             line = line[:-1]
-        if line and not _size_line(line):
+        if line and not _size_line_so_far(line):
             raise BadMessage(self._status, "chunk_size")
 
     def _count_overhead(self, framing: int, size: int) -> None:

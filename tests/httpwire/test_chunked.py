@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import httptools
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +16,17 @@ from appproxy.httpwire.writer import Framer
 from tests.httpwire.corpus import splits
 
 HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+SIZE_LINES: Final = st.builds(
+    lambda size, parts, data: (size + b"".join(parts), data),
+    st.sampled_from([b"1", b"01", b"2", b"a", b"0", b"", b"x"]),
+    st.lists(
+        st.sampled_from([b";", b"x", b"=", b'"', b"\\", b" ", b"\t", b"\xff", b"\r", b"\n"]), max_size=6
+    ),
+    st.sampled_from([b"a", b"ab", b"", b"0123456789", b"\r", b"\n", b"\r\n"]),
+)
+TRAILER_LINES: Final = st.lists(
+    st.sampled_from([b"X", b":", b" ", b"\t", b"y", b"\xff", b"\r", b"\n", b"\x01", b"\r\n"]), max_size=6
+).map(lambda parts: b"".join(parts) + b"\r\n")
 
 
 class LlhttpBody:
@@ -121,18 +132,21 @@ class ChunkedDecoderTests(SynchronousTestCase):
         self.assertEqual(by_us(data.draw(splits(wire))), (b"".join(chunks), b"GET", trailers))
 
     @settings(max_examples=200, deadline=None)
-    @given(
-        st.lists(
-            st.sampled_from(
-                [b"0", b"1", b"2", b"a", b"\r\n", b"\r", b"\n", b";", b"x", b":", b" ", b'"', b"\t", b"\xff"]
-            ),
-            max_size=14,
-        )
-    )
-    def test_never_laxer_than_llhttp(self, parts: list[bytes]) -> None:
+    @given(st.lists(SIZE_LINES, max_size=3), st.lists(TRAILER_LINES, max_size=2))
+    @example([(b"0;", b"")], [])
+    @example([(b"1;;x", b"a")], [])
+    @example([(b'1;x="', b"a")], [])
+    @example([(b"1;x=", b"a")], [])
+    def test_never_laxer_than_llhttp(self, chunks: list[tuple[bytes, bytes]], trailers: list[bytes]) -> None:
         """Every body that we accept, llhttp accepts as well, and reads the same."""
-        data = b"".join(parts) + b"\r\n0\r\n\r\n"
+        lines = [line + b"\r\n" + data + b"\r\n" for line, data in chunks]
+        data = b"".join([*lines, b"0\r\n", *trailers, b"\r\n"])
         ours = by_us([data])
         if ours is not None:
             consumed = data[: len(data) - len(ours[1])]
             self.assertEqual(by_llhttp(consumed), ours[0])
+
+    def test_extensions_pass(self) -> None:
+        """Sound extensions are read over: names, tokens, quoted strings."""
+        for extension in (b";x", b";x=y", b';x="a;\\"\xe4 b"', b";x;y=z", b";chunk-signature=0a1b"):
+            self.assertEqual(by_us([b"1" + extension + b"\r\na\r\n0\r\n\r\n"]), (b"a", b"", []))
