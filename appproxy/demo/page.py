@@ -78,7 +78,7 @@ def site_of(root: Resource) -> Site:
 
 
 def _own(name: str) -> Asset:
-    content = (_HERE / "assets" / name).read_bytes()
+    content = (_HERE / "static" / name).read_bytes()
     path = Path(name)
     digest = hashlib.sha256(content).hexdigest()[:12]
     return Asset(f"{path.stem}.{digest}{path.suffix}", _OWN_ASSETS[name], content)

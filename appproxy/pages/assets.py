@@ -24,7 +24,7 @@ ASSETS_PATH: Final = "/.appproxy/assets/"
 MAXIMUM_LOGO_BYTES: Final = 512 * 1024
 """A logo is a small picture; it is kept in memory and sent to everybody."""
 
-_FOLDER: Final = Path(__file__).parent / "assets"
+_FOLDER: Final = Path(__file__).parent / "static"
 _STYLE: Final = "style.css"
 _PICTURES: Final = ("mark.svg", "arches.svg")
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png"}
