@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from appproxy.edge.facts import ConnectionFacts, browser_value, header_values, is_navigation
+from appproxy.edge.facts import ConnectionFacts, browser_value, header_values, is_navigation, is_script
 from appproxy.edge.verdict import Redirect, Refuse, SignIn, SignInPage, Unauthorised, Verdict
 from appproxy.httpwire.heads import Headers, RequestHead
 from appproxy.model.refusal import Error, Refusal
@@ -32,14 +32,12 @@ class Answer:
     One answer, ready to be framed.
 
     @ivar close: whether the connection ends with it.
-    @ivar log: whether whoever writes it also closes the transaction.
     """
 
     status: int
     headers: Headers
     body: bytes
     close: bool = False
-    log: bool = True
 
 
 class Answers:
@@ -82,7 +80,6 @@ class Answers:
         head: RequestHead,
         facts: ConnectionFacts,
         transaction: Transaction,
-        log: bool = False,
     ) -> Answer:
         """A page, or a problem document, that says why not."""
         transaction_id = transaction.id
@@ -100,10 +97,10 @@ class Answers:
         else:
             body = self._pages.problem_json(refusal, transaction_id)
             content_type = PROBLEM_JSON
-        return Answer(refusal.status, self._headers(transaction_id, content_type), body, log=log)
+        return Answer(refusal.status, self._headers(transaction_id, content_type), body)
 
-    def bad_message(self, refusal: Refusal, transaction: Transaction) -> Answer:
-        """For bytes that were no request: plain words, and the connection ends."""
+    def plain(self, refusal: Refusal, transaction: Transaction) -> Answer:
+        """In plain words: for bytes that were no request, or where a page cannot be made."""
         body = f"{refusal.status} {refusal.error.name}: {refusal.reason}\n{transaction.id}\n"
         return Answer(refusal.status, self._headers(transaction.id, _TEXT), body.encode(), close=True)
 
@@ -151,7 +148,7 @@ class Answers:
             transaction.user = verdict.principal.label
             transaction.session = verdict.principal.session_id
         if not verdict.neutral:
-            answer = self.refused(refusal, head, facts, transaction, log=True)
+            answer = self.refused(refusal, head, facts, transaction)
             return Answer(answer.status, answer.headers, answer.body, close=verdict.close)
         body = self._pages.neutral_not_found(transaction.id)
         headers = self._headers(transaction.id, HTML)
@@ -170,7 +167,7 @@ def _wants_page(head: RequestHead) -> bool:
 
 
 def _says_no_html(head: RequestHead) -> bool:
-    if header_values(head, b"sec-fetch-mode") or header_values(head, b"x-requested-with"):
+    if header_values(head, b"sec-fetch-mode") or is_script(head):
         return True
     accept = header_values(head, b"accept")
     return bool(accept) and not any(b"text/html" in value or b"*/*" in value for value in accept)

@@ -21,9 +21,11 @@ from appproxy.edge.tunnels import Tunnels
 from appproxy.edge.web import Web, WebSettings
 from appproxy.iappproxy import IAccessRule
 from appproxy.model.application import CookieSettings
+from appproxy.model.principal import Principal
 from appproxy.observe.transaction import Transaction
 from appproxy.pages.assets import AssetsResource
 from appproxy.pages.pages import Pages
+from appproxy.pages.tiles import Tile
 from appproxy.pki.authority import Authority
 from appproxy.pki.enrolment import EnrolmentFactory
 from appproxy.pki.join import redeem
@@ -191,8 +193,12 @@ def build_web(
     at_auth = resources_for_auth_host(auth_host, every_host, answering)
     for folder in (everywhere, at_auth):
         folder.putChild(b"assets", AssetsResource(pages.assets))
-    # The portal shows what the web side knows; it is asked only once requests come.
-    portal = Portal(pages, lambda principal: web.visible_applications(principal), reactor.seconds)
+
+    def visible_applications(principal: Principal) -> Sequence[Tile]:
+        """What the web side knows; asked only once requests come."""
+        return web.visible_applications(principal)
+
+    portal = Portal(pages, visible_applications, reactor.seconds)
     site = EdgeSite(
         pages,
         hosts.auth.encode(),

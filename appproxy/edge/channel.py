@@ -8,19 +8,19 @@ the L{ClientWriter} of every answer on its connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
-from typing import Protocol as Interface
+from typing import Final
 
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from appproxy.edge.answers import Answer, Answers
+from appproxy.edge.client_writer import PageSink, RequestSink
 from appproxy.edge.exchange import ClientConnection, Exchange, ExchangeServices
-from appproxy.edge.facts import header_values
-from appproxy.edge.verdict import Fetch, Forward, Local, Unauthorised, Verdict
+from appproxy.edge.facts import ConnectionFacts, header_values
+from appproxy.edge.gate import STORE_AWAY
+from appproxy.edge.line import DRAIN_SECONDS, Line
+from appproxy.edge.verdict import Fetch, Forward, Local, Refuse, Verdict
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import NO_BODY, End, Headers, RequestHead
 from appproxy.httpwire.request_parser import HeadLimits, RequestEvent, RequestParser
@@ -29,19 +29,6 @@ from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 from appproxy.transport.wheel import Timer, TimerWheel
 
-WRITE_PIECE_BYTES: Final = 64 * 1024
-"""Twisted's TLS is three times slower when it is given more at a time (measured)."""
-
-DRAIN_BYTES: Final = 1 << 20
-DRAIN_SECONDS: Final = 2.0
-"""
-How much of an upload is still read after its answer: closing at once would make
-the kernel send a reset that destroys the answer on its way (RFC 9112, section 9.6).
-"""
-
-CLOSE_SECONDS: Final = 5.0
-"""How long a peer may take to close its side before the connection is cut."""
-
 _ERRORS_OF_STATUS: Final = {
     400: Error.BadRequest,
     405: Error.MethodNotAllowed,
@@ -49,29 +36,14 @@ _ERRORS_OF_STATUS: Final = {
     414: Error.UriTooLong,
     431: Error.HeadTooLarge,
 }
-
-
-class RequestSink(Interface):
-    """Whoever answers the current request and takes its body."""
-
-    def client_data(self, data: bytes) -> None: ...
-    def client_end(self, trailers: Headers) -> None: ...
-    def client_gone(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-
-
-class Judge(Interface):
-    """A gate: what is to be done with a request."""
-
-    def judge(self, head: RequestHead, connection: object) -> Verdict: ...
+_BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
 
 
 class ChannelServices:
     """
     What all channels of one listener share.
 
-    @ivar start_page: hands a request to the tree of pages.
+    @ivar make_page: for a request that goes to the tree of pages.
     @ivar fetch: loads a session's record, then calls back.
     @ivar touch: notes that a session was used.
     @ivar as_page: whether published applications go through the tree of pages too.
@@ -80,10 +52,10 @@ class ChannelServices:
 
     def __init__(
         self,
-        judge: Callable[[RequestHead, object], Verdict],
+        judge: Callable[[RequestHead, ConnectionFacts], Verdict],
         exchanges: ExchangeServices,
         answers: Answers,
-        start_page: Callable[[EdgeChannel, RequestHead, Transaction, Local | Forward], RequestSink],
+        make_page: Callable[[EdgeChannel, RequestHead, Transaction, Local | Forward], PageSink],
         fetch: Callable[[str, Callable[[], None]], None],
         touch: Callable[[str], None],
         new_transaction: Callable[[], Transaction],
@@ -97,7 +69,7 @@ class ChannelServices:
         self.judge = judge
         self.exchanges = exchanges
         self.answers = answers
-        self.start_page = start_page
+        self.make_page = make_page
         self.fetch = fetch
         self.touch = touch
         self.new_transaction = new_transaction
@@ -111,36 +83,35 @@ class ChannelServices:
         self.channels: set[EdgeChannel] = set()
 
 
-@implementer(IPushProducer)
-class EdgeChannel(Protocol):
+class EdgeChannel(Line):
     """
     One HTTP/1.1 connection of a client.
 
     A request is over when its body was received I{and} its answer was written;
     then the next one starts.
+
+    @ivar client: what outlives the requests of this connection.
     """
 
-    transport: Any
     _log = Logger()
 
     def __init__(self, services: ChannelServices, client: ClientConnection) -> None:
+        Line.__init__(self, services.wheel, services.schedule, client.facts.scheme == b"http")
         self._services = services
         self.client = client
         self._parser = RequestParser(services.limits)
         self._head: RequestHead | None = None
         self._sink: RequestSink | None = None
         self._transaction: Transaction | None = None
+        # The transaction while it is nobody else's to close.
+        self._owed: Transaction | None = None
         self._framer: Framer | None = None
         self._held: list[RequestEvent] | None = None
         self._received = self._answered = self._between = True
         self._keep_alive = True
-        self._raw = self._closing = self._pumping = self._scheduled = False
-        self._reading_paused = False
-        self._drained_bytes = 0
-        self._out: list[bytes] = []
+        self._raw = self._pumping = self._body_paused = False
         self._idle_timer: Timer | None = None
         self._head_timer: Timer | None = None
-        self._close_timer: Timer | None = None
         self._requests = self._idle_requests = 0
 
     # -- IProtocol
@@ -150,52 +121,30 @@ class EdgeChannel(Protocol):
         self._services.channels.add(self)
         self.transport.registerProducer(self, True)
         self._watch_head()
-        self._idle_timer = self._services.wheel.add(self._services.idle_timeout_seconds, self._check_idle)
+        self._idle_timer = self._wheel.add(self._services.idle_timeout_seconds, self._check_idle)
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what came and act on it."""
-        if self._raw:
+        if self._closing:
+            self._drain(len(data))
+        elif self._raw:
             if self._sink is not None:
                 self._sink.client_data(data)
-            return
-        if self._closing:
-            return
-        events = self._parse(self._parser.feed, data)
-        if events is not None:
-            self._pump(events)
-            if self._between and self._head_timer is None and not self._parser.idle:
-                self._watch_head()
+        else:
+            events = self._parse(self._parser.feed, data)
+            if events is not None:
+                self._pump(events)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever was at work, and let go of everything."""
         self._services.channels.discard(self)
-        self._closing = True
-        for timer in (self._idle_timer, self._head_timer, self._close_timer):
+        self._line_lost()
+        for timer in (self._idle_timer, self._head_timer):
             if timer is not None:
                 timer.cancel()
         self._held = None
-        self._out = []
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.client_gone()
-        elif self._transaction is not None:
-            self._finish_local()
+        self._let_go()
         self.client.gone()
-
-    # -- IPushProducer: the client's reading pace
-
-    def pauseProducing(self) -> None:
-        """The client reads slower than we write."""
-        if self._sink is not None:
-            self._sink.pause()
-
-    def resumeProducing(self) -> None:
-        """The client has caught up."""
-        if self._sink is not None:
-            self._sink.resume()
-
-    def stopProducing(self) -> None:
-        """The transport is gone; L{connectionLost} follows."""
 
     # -- ClientWriter
 
@@ -241,62 +190,65 @@ class EdgeChannel(Protocol):
         """Write the 101 and hand on what the client sent after its request."""
         self.write(write_response(101, None, headers))
         self._raw = True
-        self._pause_reading(False)
         kept = self._parser.accept_upgrade()
+        self._pace()
         if kept and self._sink is not None:
             self._sink.client_data(kept)
 
     def close(self) -> None:
         """End an upgraded connection in good order."""
         self._sink = None
-        self._lose()
+        self._hang_up()
+
+    def break_off(self) -> None:
+        """
+        End before the answer does, in a way that the client notices. By the framing
+        it does; only a body that ends with the connection needs a sudden end.
+        """
+        self._sink = None
+        if self._framer is not None and self._framer.closes:
+            self._cut()
+        else:
+            self._hang_up()
 
     def abort(self) -> None:
-        """Cut the connection, so that the client notices that the answer is incomplete."""
+        """Cut the connection: not a byte more reaches the client."""
         self._sink = None
-        self._closing = True
-        self._flush()
-        self.transport.abortConnection()
+        self._cut()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a page or a problem document."""
         self._sink = None
         if self._head is None or self._transaction is None or self._closing:
             return
-        self._write_answer(
-            self._services.answers.refused(refusal, self._head, self.client.facts, self._transaction)
-        )
+        answers = self._services.answers
+        try:
+            answer = answers.refused(refusal, self._head, self.client.facts, self._transaction)
+        except Exception:
+            self._log_bug()
+            answer = answers.plain(refusal, self._transaction)
+        self._write_answer(answer)
 
     def pause_request(self) -> None:
         """Read no more of the request for now."""
-        self._pause_reading(True)
+        self._body_paused = True
+        self._pace()
 
     def resume_request(self) -> None:
         """Go on reading."""
-        if not self._parser.buffered or self._raw:
-            self._pause_reading(False)
+        self._body_paused = False
+        self._pace()
 
-    # -- output
+    # -- from the daemon
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes; what a turn of the reactor queues leaves in one write."""
-        self._out.append(data)
-        if not self._scheduled:
-            self._scheduled = True
-            self._services.schedule(self._flush)
+    def drain(self) -> None:
+        """The daemon stops: an idle connection closes now, a busy one after its answer."""
+        if self._head is None and not self._raw:
+            self._hang_up()
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        out, self._out = self._out, []
-        if not out or self.transport is None:
-            return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        if len(data) <= WRITE_PIECE_BYTES:
-            self.transport.write(data)
-            return
-        view = memoryview(data)
-        for start in range(0, len(data), WRITE_PIECE_BYTES):
-            self.transport.write(bytes(view[start : start + WRITE_PIECE_BYTES]))
+    def cut(self) -> None:
+        """The daemon waits no longer."""
+        self._cut()
 
     # -- requests, one after the other
 
@@ -317,19 +269,37 @@ class EdgeChannel(Protocol):
             while more is not None:
                 self._handle(more)
                 more = self._next_request()
+        except Exception:
+            self._bug()
         finally:
             self._pumping = False
-        if self._parser.buffered and not self._raw and not self._closing:
-            self._pause_reading(True)
+        if self._between and self._head_timer is None and not self._parser.idle and not self._closing:
+            self._watch_head()
+        self._pace()
 
     def _next_request(self) -> list[RequestEvent] | None:
         if self._between or self._closing or self._raw or not (self._received and self._answered):
             return None
+        if self._client_is_slow:
+            # Whoever asks and does not read gets no further answers into our memory.
+            return None
         self._between = True
-        events = self._parse(self._parser.next)
-        if not self._parser.buffered:
-            self._pause_reading(False)
-        return events or None
+        return self._parse(self._parser.next) or None
+
+    def _pace(self) -> None:
+        """Read on, unless something has to happen first."""
+        waits = (self._held is not None or self._parser.buffered > 0) and not self._between
+        self._pause_reading(self._body_paused or (waits and not self._raw))
+
+    def _pace_changed(self, slow: bool) -> None:
+        sink = self._sink
+        if sink is None:
+            if not slow:
+                self._pump([])
+        elif slow:
+            sink.pause()
+        else:
+            sink.resume()
 
     def _handle(self, events: list[RequestEvent]) -> None:
         for index, event in enumerate(events):
@@ -355,7 +325,7 @@ class EdgeChannel(Protocol):
         self._head = head
         self._received = self._answered = False
         self._drained_bytes = 0
-        transaction = self._transaction = self._services.new_transaction()
+        transaction = self._transaction = self._owed = self._services.new_transaction()
         facts = self.client.facts
         transaction.client_address = facts.client_address
         transaction.method = head.method
@@ -372,23 +342,22 @@ class EdgeChannel(Protocol):
         if verdict.__class__ is Fetch:
             if first:
                 self._held = []
-                self._pause_reading(True)
-                self._services.fetch(verdict.session_id, self._fetched)  # type: ignore[union-attr]
+                self._services.fetch(verdict.session_id, self._fetched)
                 return
-            verdict = Unauthorised("session_ended", "", "")
+            # It was looked for and still nobody can tell.
+            verdict = Refuse(STORE_AWAY)
         declined: list[RequestEvent] = []
         if head.upgrade is not None and not _takes_upgrade(head, verdict):
             head.upgrade = None
             declined = self._parser.decline_upgrade()
         self._act(verdict, head, transaction)
-        for event in declined:
-            if event.__class__ is End:
-                self._request_over([])
+        if declined:
+            self._request_over([])
 
     def _act(self, verdict: Verdict, head: RequestHead, transaction: Transaction) -> None:
         services = self._services
         if verdict.__class__ is Forward:
-            forward: Forward = verdict  # type: ignore[assignment]
+            forward: Forward = verdict
             transaction.application = forward.view.id
             transaction.connector_group = forward.view.group
             principal = forward.principal
@@ -397,31 +366,37 @@ class EdgeChannel(Protocol):
                 transaction.session = principal.session_id
                 services.touch(principal.session_id)
             if services.as_page and head.upgrade is None:
-                self._sink = services.start_page(self, head, transaction, forward)
+                self._start_page(forward, head, transaction)
                 return
-            exchange = Exchange(services.exchanges, self, self.client, transaction)
-            self._sink = exchange
+            exchange = self._sink = Exchange(services.exchanges, self, self.client, transaction)
+            self._owed = None
             exchange.begin(head, forward)
         elif isinstance(verdict, Local):
-            self._sink = services.start_page(self, head, transaction, verdict)
+            self._start_page(verdict, head, transaction)
         else:
             self._write_answer(services.answers.of(verdict, head, self.client.facts, transaction))
 
+    def _start_page(self, verdict: Local | Forward, head: RequestHead, transaction: Transaction) -> None:
+        page = self._sink = self._services.make_page(self, head, transaction, verdict)
+        self._owed = None
+        page.start()
+
     def _fetched(self) -> None:
         held, self._held = self._held, None
-        if held is None or self._closing or self._head is None or self._transaction is None:
+        head, transaction = self._head, self._transaction
+        if held is None or self._closing or head is None or transaction is None:
             return
-        self._pause_reading(False)
-        self._judge(self._head, self._transaction, first=False)
+        try:
+            self._judge(head, transaction, first=False)
+        except Exception:
+            self._bug()
         self._pump(held)
 
     def _body(self, data: bytes) -> None:
         if self._sink is not None:
             self._sink.client_data(data)
-            return
-        self._drained_bytes += len(data)
-        if self._drained_bytes > DRAIN_BYTES:
-            self._lose()
+        else:
+            self._drain(len(data))
 
     def _request_over(self, trailers: Headers) -> None:
         self._received = True
@@ -432,82 +407,118 @@ class EdgeChannel(Protocol):
     def _answer_over(self) -> None:
         self._answered = True
         self._sink = None
-        if not self._received:
-            if not self._keep_alive:
-                self._lose()
-                return
-            self._pause_reading(False)
-            self._close_timer = self._services.wheel.add(DRAIN_SECONDS, self._lose)
-        self._both_over()
+        self._body_paused = False
+        if self._received:
+            self._both_over()
+        elif not self._keep_alive:
+            self._hang_up()
+        else:
+            self._pace()
+            self._cancel_close_timer()
+            self._close_timer = self._wheel.add(DRAIN_SECONDS, self._hang_up)
 
     def _both_over(self) -> None:
         if not (self._received and self._answered) or self._closing:
             return
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
+        self._cancel_close_timer()
         self._head = self._transaction = None
-        if not self._keep_alive:
-            self._lose()
+        if not self._keep_alive or self._services.draining:
+            self._hang_up()
         elif not self._pumping:
             self._pump([])
 
     # -- answers of our own
 
     def _write_answer(self, answer: Answer) -> None:
-        transaction = self._transaction
+        transaction, head = self._transaction, self._head
         self._sink = None
+        if head is None or transaction is None:
+            return
         if answer.close:
-            self._keep_alive = False
-            if self._head is not None:
-                self._head.keep_alive = False
-        without_body = self._head is not None and self._head.method == b"HEAD"
+            head.keep_alive = False
+        without_body = head.method == b"HEAD"
         headers = list(answer.headers)
         if without_body:
             headers.append((b"Content-Length", b"%d" % len(answer.body)))
         self.head(answer.status, NO_BODY if without_body else len(answer.body), headers)
         if answer.body and not without_body:
             self.data(answer.body)
-            if transaction is not None:
-                transaction.bytes_out += len(answer.body)
-        if answer.log:
-            self._finish_local()
+            transaction.bytes_out += len(answer.body)
+        self._finish_owed()
         self.end([])
 
-    def _finish_local(self) -> None:
-        transaction, self._transaction = self._transaction, None
+    def _finish_owed(self) -> None:
+        transaction, self._owed = self._owed, None
         if transaction is not None:
             self._services.exchanges.finished(transaction)
 
+    def _let_go(self) -> None:
+        sink, self._sink = self._sink, None
+        try:
+            if sink is not None:
+                sink.client_gone()
+            elif self._owed is not None:
+                self._owed.reason = self._owed.reason or "client_gone"
+                self._finish_owed()
+        except Exception:
+            self._log_bug()
+
+    # -- what goes wrong
+
     def _bad_message(self, problem: BadMessage) -> None:
         """Whatever follows on this connection cannot be trusted to be in step."""
-        error = _ERRORS_OF_STATUS.get(problem.status, Error.BadRequest)
-        refusal = Refusal(error, problem.rule)
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.client_gone()
-            self.abort()
-            return
-        transaction = self._services.new_transaction()
-        transaction.client_address = self.client.facts.client_address
-        transaction.refused(refusal)
-        answer = self._services.answers.bad_message(refusal, transaction)
-        self.write(write_response(answer.status, None, [*answer.headers, *_closing_headers(answer)]))
-        self.write(answer.body)
-        self._services.exchanges.finished(transaction)
-        self._lose()
+        refusal = Refusal(_ERRORS_OF_STATUS.get(problem.status, Error.BadRequest), problem.rule)
+        if self._transaction is None:
+            self._transaction = self._owed = self._services.new_transaction()
+            self._transaction.client_address = self.client.facts.client_address
+        self._fail(refusal)
 
-    # -- time and the connection's end
+    def _bug(self) -> None:
+        """Something of ours raised: this request pays for it, and no other."""
+        self._log_bug()
+        if self._transaction is None:
+            self._hang_up()
+        else:
+            self._fail(_BUG)
+
+    def _fail(self, refusal: Refusal) -> None:
+        """Say so in plain words if the answer has not begun; in any case the connection ends."""
+        transaction = self._transaction
+        if self._closing or transaction is None:
+            return
+        if (self._answered and self._head is not None) or self._framer is not None or self._raw:
+            transaction.reason = transaction.reason or refusal.reason
+            self._let_go()
+            self.break_off()
+            return
+        transaction.refused(refusal)
+        answer = self._services.answers.plain(refusal, transaction)
+        transaction.bytes_out += len(answer.body)
+        closing = [(b"Content-Length", b"%d" % len(answer.body)), (b"Connection", b"close")]
+        self.write(write_response(answer.status, None, [*answer.headers, *closing]))
+        if self._head is None or self._head.method != b"HEAD":
+            self.write(answer.body)
+        self._hang_up()
+
+    def _log_bug(self) -> None:
+        self._log.failure(
+            "{event}: a request could not be handled",
+            event="bug",
+            fault="ours",
+            transaction_id=self._transaction.id if self._transaction is not None else "",
+        )
+
+    # -- time
 
     def _watch_head(self) -> None:
-        self._head_timer = self._services.wheel.add(self._services.head_timeout_seconds, self._head_is_late)
+        self._head_timer = self._wheel.add(self._services.head_timeout_seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
         self._head_timer = None
         if not self._between or (self._parser.idle and self._requests):
             return
         if self._parser.idle:
-            self._lose()
+            self._hang_up()
         else:
             self._bad_message(BadMessage(408, "head_too_slow"))
 
@@ -515,43 +526,11 @@ class EdgeChannel(Protocol):
         """Close a connection on which nothing was asked for a whole period."""
         requests, busy = self._requests, self._head is not None or self._raw
         if not busy and requests == self._idle_requests:
-            self._lose()
+            self._hang_up()
             return
         self._idle_requests = requests
-        self._idle_timer = self._services.wheel.add(self._services.idle_timeout_seconds, self._check_idle)
-
-    def drain(self) -> None:
-        """The daemon stops: an idle connection closes now, a busy one after its answer."""
-        if self._head is None and not self._raw:
-            self._lose()
-
-    def _pause_reading(self, paused: bool) -> None:
-        if paused == self._reading_paused or self._closing:
-            return
-        self._reading_paused = paused
-        if paused:
-            self.transport.pauseProducing()
-        else:
-            self.transport.resumeProducing()
-
-    def _lose(self) -> None:
-        if self._closing:
-            return
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.client_gone()
-        if self._reading_paused:
-            self._pause_reading(False)
-        self._closing = True
-        self._flush()
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self._close_timer = self._services.wheel.add(CLOSE_SECONDS, self.transport.abortConnection)
+        self._idle_timer = self._wheel.add(self._services.idle_timeout_seconds, self._check_idle)
 
 
 def _takes_upgrade(head: RequestHead, verdict: Verdict) -> bool:
     return isinstance(verdict, Forward) and head.upgrade in verdict.view.upgrades
-
-
-def _closing_headers(answer: Answer) -> Headers:
-    return [(b"Content-Length", b"%d" % len(answer.body)), (b"Connection", b"close")]

@@ -1,5 +1,5 @@
 """
-What an exchange asks of the client's side, whichever front end that is.
+Where front end and exchange meet: what each asks of the other.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ class ClientWriter(Protocol):
     def close(self) -> None:
         """End an upgraded connection in good order."""
 
+    def break_off(self) -> None:
+        """End before the answer does, so that the client notices that it is incomplete."""
+
     def abort(self) -> None:
-        """Break the answer off, so that the client notices that it is incomplete."""
+        """Cut the connection: not a byte more reaches the client."""
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a page that says why not; nothing of an answer was written yet."""
@@ -45,3 +48,29 @@ class ClientWriter(Protocol):
 
     def resume_request(self) -> None:
         """Go on reading the request's body."""
+
+
+class RequestSink(Protocol):
+    """Whoever answers the current request and takes its body."""
+
+    def client_data(self, data: bytes) -> None:
+        """Some of the request's body, or of an upgraded connection."""
+
+    def client_end(self, trailers: Headers) -> None:
+        """The request is complete."""
+
+    def client_gone(self) -> None:
+        """Nobody waits for the answer any more. The second time it does nothing."""
+
+    def pause(self) -> None:
+        """The client reads slower than the answer comes."""
+
+    def resume(self) -> None:
+        """The client has read what there was."""
+
+
+class PageSink(RequestSink, Protocol):
+    """A request in the tree of pages."""
+
+    def start(self) -> None:
+        """Begin; the answer may be complete when this returns."""

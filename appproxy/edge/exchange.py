@@ -17,6 +17,7 @@ from appproxy.edge.verdict import Forward
 from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
+from appproxy.httpwire.response_parser import INTERIM_LIMIT
 from appproxy.httpwire.rules import filter_trailers, forwarded, rebuild_response
 from appproxy.httpwire.wire_heads import (
     pack_request,
@@ -44,7 +45,10 @@ CONTINUE_AFTER_SECONDS: Final = 1.0
 
 BODY_RATE_WINDOW_SECONDS: Final = 30.0
 BODY_RATE_BYTES: Final = 240 * 30
-"""A request body slower than 240 B/s over 30 s holds a stream for nothing."""
+"""
+A request body slower than 240 B/s over 30 s holds a stream for nothing. Once the
+answer has begun the two go on side by side (RDG_IN_DATA does so), at any pace.
+"""
 
 MAXIMUM_ATTEMPTS: Final = 2
 
@@ -53,23 +57,40 @@ class ClientConnection:
     """
     What outlives an exchange on one client connection.
 
+    A sign-on that belongs to the connection (NTLM, Negotiate) lives on one tunnel
+    of the application's connector group, so every later request to that group goes there too.
+
     @ivar number: unique in this process.
-    @ivar bound_to: the tunnel that a connection-bound sign-on (NTLM, Negotiate)
-        of this client lives on; every later request goes there too.
     """
 
-    __slots__ = ("bound_to", "facts", "number")
+    __slots__ = ("_bound", "facts", "number")
 
     def __init__(self, number: int, facts: ConnectionFacts) -> None:
         self.number = number
         self.facts = facts
-        self.bound_to: TunnelLink | None = None
+        self._bound: dict[str, TunnelLink] = {}
+
+    def bind(self, group: str, link: TunnelLink) -> None:
+        """Stay with this tunnel."""
+        self._bound[group] = link
+
+    def bound_to(self, group: str) -> TunnelLink | None:
+        """
+        The tunnel to stay with. Once that is about to close, sign-on starts anew on
+        another: a fresh backend connection has signed nobody on.
+        """
+        link = self._bound.get(group)
+        if link is None or link.usable:
+            return link
+        del self._bound[group]
+        link.release_client(self.number)
+        return None
 
     def gone(self) -> None:
         """The client's connection is closed."""
-        if self.bound_to is not None:
-            self.bound_to.release_client(self.number)
-            self.bound_to = None
+        bound, self._bound = self._bound, {}
+        for link in bound.values():
+            link.release_client(self.number)
 
 
 class ExchangeServices:
@@ -109,6 +130,7 @@ class Exchange:
         "_failed_on",
         "_forward",
         "_head",
+        "_interims",
         "_link",
         "_received_at_check",
         "_remaining",
@@ -118,11 +140,14 @@ class Exchange:
         "_responded",
         "_services",
         "_session_id",
+        "_stalled_seconds",
         "_stream",
+        "_switching",
         "_timer",
         "_trailers",
         "_transaction",
         "_upgraded",
+        "_was_paused",
         "_writer",
     )
 
@@ -140,11 +165,13 @@ class Exchange:
         self._stream: Stream | None = None
         self._link: TunnelLink | None = None
         self._failed_on: list[TunnelLink] = []
-        self._attempts = 0
+        self._attempts = self._interims = 0
         self._remaining = UNTIL_END
         self._received_at_check = 0
+        self._stalled_seconds = 0.0
         self._responded = self._done = self._upgraded = False
-        self._continued = self._request_ended = self._request_paused = False
+        self._continued = self._request_ended = self._request_paused = self._was_paused = False
+        self._switching: Headers | None = None
         self._timer: Timer | None = None
         self._body_timer: Timer | None = None
         self._trailers: Headers = []
@@ -218,17 +245,18 @@ class Exchange:
         if self._stream is not None:
             self._stream.resume()
 
-    def cut(self) -> None:
+    def cut(self, why: Refusal) -> None:
         """The session or the application ended: break off now."""
         if self._done:
             return
         if self._stream is not None:
             self._stream.reset("cancelled")
-        self._transaction.reason = self._transaction.reason or "session_ended"
-        if self._responded:
-            self._writer.abort()
-        else:
-            self._writer.refuse(Refusal(Error.SignInRequired, "session_ended"))
+            self._stream = None
+        if not self._responded:
+            self._refuse(why)
+            return
+        self._transaction.reason = why.reason
+        self._writer.abort()
         self._finish()
 
     # -- from the tunnel
@@ -239,19 +267,21 @@ class Exchange:
             return
         try:
             status, body, headers = unpack_response(payload)
+            if self._responded or self._switching is not None:
+                raise BadMessage(502, "second_head")
             if status < 200:
                 self._interim(status, headers)
                 return
-            headers = rebuild_response(headers, keep_length=body == NO_BODY)
+            # Our own reckoning of what has a body: the client's next answer depends on it.
+            if (body == NO_BODY) != (status in (204, 304) or self._head.method == b"HEAD"):
+                raise BadMessage(502, "body_length")
+            headers = rebuild_response(headers, keep_length=body == NO_BODY and status != 204)
         except BadMessage as problem:
-            self._peer_broke("backend_protocol", problem.rule)
-            return
-        if self._responded:
-            self._peer_broke("backend_protocol", "second_head")
+            self._peer_broke(problem.rule)
             return
         self._answer_begins(status)
         if binds_connection(headers, WWW_AUTHENTICATE):
-            self._client.bound_to = self._link
+            self._bind()
         self._remaining = 0 if body == NO_BODY else body
         self._writer.head(status, body, headers)
 
@@ -260,14 +290,14 @@ class Exchange:
         if self._done:
             return
         if not self._responded:
-            self._peer_broke("backend_protocol", "body_before_head")
+            self._peer_broke("body_before_head")
             return
         size = len(data)
         self._transaction.bytes_out += size
         if self._remaining >= 0:
             self._remaining -= size
             if self._remaining < 0:
-                self._peer_broke("backend_protocol", "body_too_long")
+                self._peer_broke("body_too_long")
                 return
         self._writer.data(data)
 
@@ -276,7 +306,7 @@ class Exchange:
         try:
             self._trailers = filter_trailers(unpack_trailers(payload))
         except BadMessage as problem:
-            self._peer_broke("backend_protocol", problem.rule)
+            self._peer_broke(problem.rule)
 
     def ended(self) -> None:
         """The answer is complete, or should be."""
@@ -284,8 +314,10 @@ class Exchange:
             return
         if self._upgraded:
             self._writer.close()
+            if self._stream is not None:
+                self._stream.end()
         elif not self._responded or self._remaining > 0:
-            self._peer_broke("backend_protocol", "body_too_short" if self._responded else "no_head")
+            self._peer_broke("body_too_short" if self._responded else "no_head")
             return
         else:
             self._writer.end(self._trailers)
@@ -294,7 +326,16 @@ class Exchange:
         self._finish()
 
     def upgraded(self) -> None:
-        """Both directions are plain bytes now. The 101 said so already."""
+        """Both directions are plain bytes now; before this the stream takes none."""
+        headers = self._switching
+        if self._done:
+            return
+        if headers is None:
+            self._peer_broke("upgrade_without_head")
+            return
+        self._answer_begins(101)
+        self._upgraded = True
+        self._writer.switch(headers)
 
     def reset(self, reason: str, detail: str) -> None:
         """The connector gave up, or the tunnel is gone."""
@@ -303,9 +344,10 @@ class Exchange:
         self._stream = None
         if self._responded:
             self._transaction.reason = reason
-            self._writer.abort()
+            self._writer.break_off()
             self._finish()
         elif self._may_retry(reason):
+            self._switching = None
             self._attempt(refusal_of_reason(reason, detail))
         else:
             self._refuse(refusal_of_reason(reason, detail))
@@ -316,6 +358,7 @@ class Exchange:
         if writable:
             self._writer.resume_request()
         else:
+            self._was_paused = True
             self._writer.pause_request()
 
     # -- inside
@@ -347,22 +390,27 @@ class Exchange:
 
     def _attempt(self, earlier: Refusal | None) -> None:
         self._attempts += 1
-        client = self._client
+        stay_with = self._client.bound_to(self._forward.view.group)
         try:
             self._stream, self._link = self._services.opener.open(
-                self._request, self, self._failed_on, client.bound_to
+                self._request, self, self._failed_on, stay_with
             )
         except NoConnector:
             self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
             return
         self._transaction.connector = self._link.name
         if binds_connection(self._head.headers, AUTHORIZATION):
-            client.bound_to = self._link
+            self._bind()
+
+    def _bind(self) -> None:
+        """A sign-on of this client's connection lives on the tunnel from now on."""
+        if self._link is not None:
+            self._client.bind(self._forward.view.group, self._link)
 
     def _may_retry(self, reason: str) -> bool:
         if self._attempts >= MAXIMUM_ATTEMPTS or not self._forward.view.application.retry:
             return False
-        if self._head.body != NO_BODY or self._client.bound_to is not None:
+        if self._head.body != NO_BODY or self._client.bound_to(self._forward.view.group) is not None:
             return False
         again = reason in NOTHING_SENT or (
             reason == "tunnel_lost" and self._head.upgrade is None and self._head.method in SAFE_METHODS
@@ -373,28 +421,21 @@ class Exchange:
         return again
 
     def _interim(self, status: int, headers: Headers) -> None:
+        self._interims += 1
+        if self._interims > INTERIM_LIMIT:
+            raise BadMessage(502, "too_many_interim")
+        upgrade = self._head.upgrade
         if status == 101:
-            self._switch(headers)
+            if upgrade is None:
+                raise BadMessage(502, "upgrade_not_asked_for")
+            headers = rebuild_response(headers)
+            self._switching = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
         elif status == 100:
             if self._head.expects_continue and not self._continued:
                 self._continued = True
                 self._writer.interim(100, [])
-        elif not self._responded:
+        else:
             self._writer.interim(status, rebuild_response(headers))
-
-    def _switch(self, headers: Headers) -> None:
-        if self._head.upgrade is None or self._responded:
-            self._peer_broke("backend_protocol", "upgrade_not_asked")
-            return
-        self._answer_begins(101)
-        self._upgraded = True
-        self._writer.switch(
-            [
-                *rebuild_response(headers),
-                (b"Connection", b"Upgrade"),
-                (b"Upgrade", self._head.upgrade),
-            ]
-        )
 
     def _answer_begins(self, status: int) -> None:
         self._responded = True
@@ -410,10 +451,7 @@ class Exchange:
 
     def _connector_is_silent(self) -> None:
         self._timer = None
-        if self._stream is not None:
-            self._stream.reset("cancelled")
-            self._stream = None
-        self._refuse(Refusal(Error.GatewayTimeout, "connector_timeout", "operator"))
+        self._give_up(Refusal(Error.GatewayTimeout, "connector_timeout", "operator"))
 
     def _watch_body(self, head: RequestHead) -> None:
         if head.expects_continue:
@@ -427,32 +465,42 @@ class Exchange:
             self._writer.interim(100, [])
 
     def _check_body_rate(self) -> None:
-        received = self._transaction.bytes_in
-        slow = received - self._received_at_check < BODY_RATE_BYTES and not self._request_paused
-        self._received_at_check = received
-        if not slow:
-            self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
-            return
         self._body_timer = None
+        if self._responded:
+            return
+        received = self._transaction.bytes_in
+        moved, self._received_at_check = received - self._received_at_check, received
+        was_paused, self._was_paused = self._was_paused, self._request_paused
+        if moved >= BODY_RATE_BYTES:
+            self._stalled_seconds = 0.0
+        elif not was_paused:
+            self._give_up(Refusal(Error.RequestTimeout, "body_too_slow"))
+            return
+        else:
+            self._stalled_seconds += BODY_RATE_WINDOW_SECONDS
+            if self._stalled_seconds > self._forward.view.backend_timeout_seconds:
+                self._give_up(Refusal(Error.GatewayTimeout, "backend_timeout", "operator"))
+                return
+        self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
+
+    def _give_up(self, refusal: Refusal) -> None:
         if self._stream is not None:
             self._stream.reset("cancelled")
             self._stream = None
-        if self._responded:
-            self._writer.abort()
-            self._finish()
-        else:
-            self._refuse(Refusal(Error.RequestTimeout, "body_too_slow"))
+        self._refuse(refusal)
 
-    def _peer_broke(self, reason: str, rule: str) -> None:
+    def _peer_broke(self, rule: str) -> None:
+        """The connector sent what no connector of ours sends, or passed on what a backend may not say."""
         if self._stream is not None:
-            self._stream.reset(reason, rule)
+            self._stream.reset("backend_protocol", rule)
             self._stream = None
-        self._transaction.reason = reason
         if self._responded:
-            self._writer.abort()
+            self._transaction.reason = "backend_protocol"
+            self._writer.break_off()
             self._finish()
         else:
-            self._refuse(refusal_of_reason(reason, f"The application's answer was not valid ({rule})."))
+            detail = f"The application's answer was not valid ({rule})."
+            self._refuse(refusal_of_reason("backend_protocol", detail))
 
     def _refuse(self, refusal: Refusal) -> None:
         self._transaction.refused(refusal)

@@ -5,10 +5,13 @@ What the gate needs to know of a connection and of a request's intent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from appproxy.httpwire.cookies import own_cookie
 from appproxy.httpwire.heads import RequestHead
 from appproxy.session.cookies import SESSION_COOKIE, SIGN_IN_COOKIE
+
+_DOCUMENTS: Final[tuple[list[bytes], ...]] = ([b"document"], [b"iframe"], [b"frame"], [])
 
 
 @dataclass(slots=True)
@@ -50,20 +53,23 @@ def is_navigation(head: RequestHead) -> bool:
     redirect to sign-in makes sense.
 
     Browsers say so themselves (Fetch Metadata). What says nothing is an old
-    browser or a tool such as curl, which can follow a redirect when it accepts
-    anything; a script's request shows by its C{Origin} or C{X-Requested-With}.
+    browser, which asks for C{text/html}, or a tool such as curl, which can follow
+    a redirect of its GET when it accepts anything. A script's request shows by its
+    C{Origin} or C{X-Requested-With}.
     """
     modes = header_values(head, b"sec-fetch-mode")
     if modes:
-        return modes[0] == b"navigate" and header_values(head, b"sec-fetch-dest") in (
-            [b"document"],
-            [b"iframe"],
-            [b"frame"],
-            [],
-        )
-    if header_values(head, b"x-requested-with") or header_values(head, b"origin"):
-        return any(b"text/html" in value for value in header_values(head, b"accept"))
-    accept = header_values(head, b"accept") or [b"*/*"]
-    if head.method not in (b"GET", b"HEAD"):
-        return any(b"text/html" in value for value in accept)
-    return any(b"text/html" in value or b"*/*" in value for value in accept)
+        return modes == [b"navigate"] and header_values(head, b"sec-fetch-dest") in _DOCUMENTS
+    if is_script(head):
+        return False
+    accept = header_values(head, b"accept")
+    if any(b"text/html" in value for value in accept):
+        return True
+    if header_values(head, b"origin") or head.method not in (b"GET", b"HEAD"):
+        return False
+    return not accept or any(b"*/*" in value for value in accept)
+
+
+def is_script(head: RequestHead) -> bool:
+    """Whether a library for scripts says so (Android's web views put their own name there)."""
+    return any(value.lower() == b"xmlhttprequest" for value in header_values(head, b"x-requested-with"))

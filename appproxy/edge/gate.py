@@ -37,8 +37,9 @@ RESERVED: Final = "/.appproxy"
 
 _UNKNOWN_HOST: Final = Refuse(Refusal(Error.NotFound, "unknown_host"), neutral=True)
 _UNKNOWN_PATH: Final = Refuse(Refusal(Error.NotFound, "unknown_path"), neutral=True)
+_NO_PAGE: Final = Refuse(Refusal(Error.BadRequest, "ambiguous_path"))
 _MISDIRECTED: Final = Refuse(Refusal(Error.MisdirectedRequest, "sni_host_mismatch"), neutral=True, close=True)
-_STORE_AWAY: Final = Refusal(
+STORE_AWAY: Final = Refusal(
     Error.ServiceUnavailable, "store_unreachable", "operator", "Sessions cannot be checked at the moment."
 )
 _ORIGIN_NEEDED: Final = Refusal(
@@ -90,18 +91,19 @@ class Gate:
         try:
             path = canonical_path(head.target)
         except BadMessage as problem:
+            if not self.is_known_host(host):
+                return _UNKNOWN_HOST
             return Refuse(Refusal(Error.BadRequest, problem.rule))
         if host == self._auth_host or host == self._portal_host:
-            return self._own_host(head, host, path.path)
+            return self._own_host(head, host, path)
         published = self.catalog.route(host, path.path)
         if path.path.startswith(RESERVED) and (path.path + "/").startswith(RESERVED + "/"):
-            return self._reserved(head, host, published.id if published else "")
+            return self._reserved(head, host, path, published.id if published else "")
         if published is None:
             return _UNKNOWN_PATH if host in self.catalog.hosts else _UNKNOWN_HOST
         view = self.views[published.id]
-        if path.ambiguous and not view.passes_ambiguous_paths:
-            if not published.alone:
-                return Refuse(_ambiguous(path), view.id)
+        if path.ambiguous and not view.passes_ambiguous_paths and not published.alone:
+            return Refuse(_ambiguous(path), view.id)
         if view.scheme != connection.scheme:
             return _UNKNOWN_HOST
         return self._enter(head, host, view)
@@ -121,9 +123,11 @@ class Gate:
         """Whether a user would be let in: what the portal shows."""
         return view.passthrough or self._refused(view, principal) is None
 
-    def _own_host(self, head: RequestHead, host: bytes, path: str) -> Verdict:
-        if (path + "/").startswith(RESERVED + "/"):
-            return self._reserved(head, host, "")
+    def _own_host(self, head: RequestHead, host: bytes, path: CanonicalPath) -> Verdict:
+        if (path.path + "/").startswith(RESERVED + "/"):
+            return self._reserved(head, host, path, "")
+        if path.ambiguous:
+            return _NO_PAGE
         if host == self._auth_host:
             return Local(reserved=False)
         who = self._who(head, host)
@@ -131,9 +135,11 @@ class Gate:
             return Local(reserved=False, principal=who)
         return self._without_session(head, who, "", self._portal_origin)
 
-    def _reserved(self, head: RequestHead, host: bytes, application_id: str) -> Verdict:
-        if host not in (self._auth_host, self._portal_host) and host not in self.catalog.hosts:
+    def _reserved(self, head: RequestHead, host: bytes, path: CanonicalPath, application_id: str) -> Verdict:
+        if not self.is_known_host(host):
             return _UNKNOWN_HOST
+        if path.ambiguous:
+            return _NO_PAGE
         who = self._who(head, host)
         if isinstance(who, Fetch):
             return who
@@ -164,7 +170,7 @@ class Gate:
         except CookieProblem as problem:
             return problem.reason
         except StoreAway:
-            return _STORE_AWAY
+            return STORE_AWAY
         return principal if principal is not None else "no_session"
 
     @staticmethod

@@ -6,18 +6,29 @@ one of those ends its streams within the same turn of the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+from twisted.logger import Logger
+
+from appproxy.model.refusal import Error, Refusal
+
+SESSION_ENDED: Final = Refusal(Error.SignInRequired, "session_ended")
+APPLICATION_CHANGED: Final = Refusal(
+    Error.ServiceUnavailable, "maintenance", "operator", "The application's settings have just changed."
+)
 
 
 class Endable(Protocol):
     """Something that can be told to stop at once."""
 
-    def cut(self) -> None:
-        """Break off: nothing more reaches the client."""
+    def cut(self, why: Refusal) -> None:
+        """Break off: nothing more reaches the client, but that it is turned away."""
 
 
 class LiveStreams:
     """The index of everything under way. Only ever as large as what is open."""
+
+    _log = Logger()
 
     def __init__(self) -> None:
         self._by_session: dict[str, set[Endable]] = {}
@@ -51,11 +62,11 @@ class LiveStreams:
 
     def end_session(self, session_id: str) -> int:
         """Cut everything of one session; says how many."""
-        return self._cut(self._by_session.get(session_id))
+        return self._cut(self._by_session.get(session_id), SESSION_ENDED)
 
     def end_application(self, application_id: str) -> int:
         """Cut everything of one application; says how many."""
-        return self._cut(self._by_application.get(application_id))
+        return self._cut(self._by_application.get(application_id), APPLICATION_CHANGED)
 
     def sessions(self) -> list[str]:
         """The sessions that something is open for."""
@@ -75,9 +86,12 @@ class LiveStreams:
         if not members:
             del index[key]
 
-    @staticmethod
-    def _cut(members: set[Endable] | None) -> int:
+    def _cut(self, members: set[Endable] | None, why: Refusal) -> int:
         doomed = list(members or ())
         for exchange in doomed:
-            exchange.cut()
+            try:
+                exchange.cut(why)
+            except Exception:
+                # One that cannot be cut must not save the others.
+                self._log.failure("{event}: a stream could not be cut", event="bug", fault="ours")
         return len(doomed)

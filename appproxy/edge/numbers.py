@@ -12,7 +12,7 @@ from appproxy.config.edge import EdgeSettings
 from appproxy.edge.tunnels import Tunnels
 from appproxy.edge.web import Web
 from appproxy.observe.access_log import AccessFormat, LineWriter
-from appproxy.observe.metrics import Labels, Metrics
+from appproxy.observe.metrics import Key, Metrics
 from appproxy.observe.transaction import Transaction
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory
@@ -62,14 +62,14 @@ class EdgeNumbers:
         self._writer.reopen()
 
 
-def _by_label(tunnels: Tunnels, label: str) -> dict[Labels, float]:
+def _by_label(tunnels: Tunnels, label: str) -> dict[Key, float]:
     return {
         (name,): float(count)
         for name, count in Counter(str(each[label]) for each in tunnels.tunnels()).items()
     }
 
 
-def _streams(tunnels: Tunnels) -> dict[Labels, float]:
+def _streams(tunnels: Tunnels) -> dict[Key, float]:
     streams: Counter[str] = Counter()
     for each in tunnels.tunnels():
         count = each["streams"]
@@ -77,6 +77,6 @@ def _streams(tunnels: Tunnels) -> dict[Labels, float]:
     return {(name,): float(count) for name, count in streams.items()}
 
 
-def _seconds_left(certificates: CertificateDirectory) -> dict[Labels, float]:
+def _seconds_left(certificates: CertificateDirectory) -> dict[Key, float]:
     now = datetime.now(UTC)
     return {(name,): (ends - now).total_seconds() for name, ends in certificates.expiries().items()}

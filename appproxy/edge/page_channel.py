@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers as WebHeaders
 from twisted.web.server import Site
 
-from appproxy.edge.client_writer import ClientWriter
+from appproxy.edge.client_writer import ClientWriter, RequestSink
 from appproxy.edge.exchange import ClientConnection
 from appproxy.edge.verdict import Forward, Local
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
@@ -31,17 +32,30 @@ MAXIMUM_FORM_BYTES: Final = 64 * 1024
 FRAMED_BELOW: Final = b"HTTP/2"
 """What twisted.web takes as "write plain bytes, the layer below frames them"."""
 
+_SAID_BELOW: Final = frozenset({b"transfer-encoding", b"connection", b"server"})
+"""Framing is the channel's; which server this is, is nobody's business."""
+
+_BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
+_BAD_FORM: Final = Refusal(Error.BadRequest, "form")
+_FORM_TOO_LARGE: Final = Refusal(Error.BadRequest, "form_too_large")
+
+_log = Logger()
+
 
 class EdgeRequest(PageRequest):
     """
     A page's request that also carries the gate's verdict to a published application.
 
     @ivar forward: set where the request goes to an application.
-    @ivar sink: who takes the body as it arrives; without one it is collected.
     """
 
     forward: Forward | None = None
     stream: PageStream
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """A resource raised: a page that says so, and the traceback in the log."""
+        self.stream.failed(reason)
+        return reason
 
 
 class PageStream:
@@ -69,17 +83,20 @@ class PageStream:
         self.request_head = head
         self.transaction = transaction
         self.transport = transport
-        self.body_sink: Any = None
+        self.body_sink: RequestSink | None = None
         self._producer: IPushProducer | None = None
         self._collected = 0
-        self._over = False
+        self._over = self._begun = False
         self._request = self._make_request(verdict)
 
-    def start(self) -> PageStream:
+    def start(self) -> None:
         """Dispatch: at once for an application, after the body for a page."""
-        if self._request.forward is not None or self.request_head.body == NO_BODY:
+        if self._request.forward is not None:
+            self._forward()
+        elif self.request_head.body > MAXIMUM_FORM_BYTES:
+            self._refuse(_FORM_TOO_LARGE)
+        elif self.request_head.body == NO_BODY:
             self._dispatch()
-        return self
 
     # -- RequestSink
 
@@ -88,17 +105,14 @@ class PageStream:
         if self.body_sink is not None:
             self.body_sink.client_data(data)
             return
-        self._collected += len(data)
         if self._over:
             return
+        self.transaction.bytes_in += len(data)
+        self._collected += len(data)
         if self._collected > MAXIMUM_FORM_BYTES:
-            self._over = True
-            refusal = Refusal(Error.BadRequest, "form_too_large")
-            self.transaction.refused(refusal)
-            self._finished(self.transaction)
-            self.writer.refuse(refusal)
-            return
-        self._request.handleContentChunk(data)  # type: ignore[no-untyped-call]
+            self._refuse(_FORM_TOO_LARGE)
+        else:
+            self._request.handleContentChunk(data)  # type: ignore[no-untyped-call]
 
     def client_end(self, trailers: Headers) -> None:
         """The request's body is complete."""
@@ -111,9 +125,9 @@ class PageStream:
         """The client's connection is closed."""
         if self.body_sink is not None:
             self.body_sink.client_gone()
-        if not self._over:
-            self._over = True
-            self._finished(self.transaction)
+        elif not self._over:
+            self.transaction.reason = self.transaction.reason or "client_gone"
+            self._finish()
             self._request.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
 
     def pause(self) -> None:
@@ -146,7 +160,7 @@ class PageStream:
                 lowered = name.lower()
                 if lowered == b"content-length":
                     length = int(each)
-                elif lowered not in (b"transfer-encoding", b"connection"):
+                elif lowered not in _SAID_BELOW:
                     flat.append((name, each))
         status = int(code)
         body = UNTIL_END if length is None else length
@@ -155,6 +169,7 @@ class PageStream:
                 flat.append((b"Content-Length", b"%d" % length))
             body = NO_BODY
         self.transaction.status = status
+        self._begun = True
         self.writer.head(status, body, flat)
 
     def write(self, data: bytes) -> None:
@@ -170,12 +185,17 @@ class PageStream:
     def requestDone(self, request: EdgeRequest) -> None:
         """The page is complete."""
         if not self._over:
-            self._over = True
-            self._finished(self.transaction)
+            self._finish()
             self.writer.end([])
 
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        """A page that produces its body piece by piece."""
+        """
+        A page that produces its body piece by piece.
+
+        @raise TypeError: for a pull producer; no page of ours is one.
+        """
+        if not streaming:
+            raise TypeError("pages produce at the client's pace, or at once")
         self._producer = producer
 
     def unregisterProducer(self) -> None:
@@ -185,11 +205,14 @@ class PageStream:
     def loseConnection(self) -> None:
         """twisted.web gives up on this request."""
         if not self._over:
-            self._over = True
-            self._finished(self.transaction)
-        self.writer.abort()
+            self._finish()
+            self.writer.break_off()
 
     abortConnection = loseConnection
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """twisted.web cannot read the form."""
+        self._refuse(_BAD_FORM)
 
     def getPeer(self) -> IAddress:
         """The client's address."""
@@ -207,9 +230,39 @@ class PageStream:
 
     # -- for PublishedApplication
 
-    def took_over(self) -> None:
-        """An exchange answers from now on, and it closes the transaction too."""
+    def hand_over(self, sink: RequestSink) -> None:
+        """Whoever answers from now on; it closes the transaction too."""
         self._over = True
+        self.body_sink = sink
+
+    # -- inside
+
+    def failed(self, reason: Failure) -> None:
+        """A resource raised."""
+        _log.failure(
+            "{event}: a page could not be made",
+            reason,
+            event="bug",
+            fault="ours",
+            transaction_id=self.transaction.id,
+        )
+        if self.body_sink is not None:
+            self.body_sink.client_gone()
+            self.writer.refuse(_BUG)
+        elif self._begun:
+            self.loseConnection()
+        else:
+            self._refuse(_BUG)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if not self._over:
+            self.transaction.refused(refusal)
+            self._finish()
+            self.writer.refuse(refusal)
+
+    def _finish(self) -> None:
+        self._over = True
+        self._finished(self.transaction)
 
     def _make_request(self, verdict: Local | Forward) -> EdgeRequest:
         facts = self.client_connection.facts
@@ -225,13 +278,16 @@ class PageStream:
         for name, value in self.request_head.headers:
             headers.addRawHeader(name, value)
         request.requestHeaders = headers
-        if self.request_head.body != NO_BODY:
-            length = self.request_head.body
-            known = length if 0 <= length <= MAXIMUM_FORM_BYTES else None
-            request.gotLength(known)  # type: ignore[no-untyped-call]
-        else:
-            request.gotLength(0)  # type: ignore[no-untyped-call]
+        # Forms are small and bodies for applications are not kept: in memory, never in a file.
+        request.gotLength(0)  # type: ignore[no-untyped-call]
         return request
+
+    def _forward(self) -> None:
+        """To an application: without the reading of forms that comes with a page."""
+        request, head = self._request, self.request_head
+        request.method, request.uri, request.clientproto = head.method, head.target, FRAMED_BELOW
+        request.path, request.args = head.target.partition(b"?")[0], {}
+        request.process()  # type: ignore[no-untyped-call]
 
     def _dispatch(self) -> None:
         self._request.parseCookies()  # type: ignore[no-untyped-call]

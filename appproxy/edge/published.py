@@ -36,7 +36,6 @@ class PublishedApplication(ReverseProxyResource):
         if forward is None:
             raise TypeError("a published application was asked without the gate's verdict")
         exchange = Exchange(self._exchanges, stream.writer, stream.client_connection, stream.transaction)
-        stream.body_sink = exchange
-        stream.took_over()
+        stream.hand_over(exchange)
         exchange.begin(stream.request_head, forward)
         return NOT_DONE_YET

@@ -15,8 +15,13 @@ from twisted.internet.task import LoopingCall
 
 from appproxy.admin.service import AdminService, Surroundings
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
-from appproxy.catalog.snapshot import Catalog
-from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonOptions, DaemonService
+from appproxy.config.daemon import (
+    EXIT_NOT_ENROLLED,
+    EXIT_UNAVAILABLE,
+    CannotStart,
+    DaemonOptions,
+    DaemonService,
+)
 from appproxy.config.edge import EdgeSettings
 from appproxy.edge.assembly import (
     addresses_of,
@@ -248,7 +253,7 @@ class EdgeService(DaemonService):
         await DeferredList([_stopped(port.stopListening()) for port in self._ports])
         timeout = self._settings.limits.drain_timeout
         if self._web is not None:
-            drained = self._web.drain(timeout)
+            drained = self._web.drain()
             drained.addTimeout(timeout, self.reactor).addErrback(lambda _: None)
             await drained
             self._web.cut_all()

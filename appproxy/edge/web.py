@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from appproxy.catalog.snapshot import Catalog
 from appproxy.edge.answers import Answers
-from appproxy.edge.channel import ChannelServices, EdgeChannel, RequestSink
+from appproxy.edge.channel import ChannelServices, EdgeChannel
+from appproxy.edge.client_writer import PageSink
 from appproxy.edge.exchange import ClientConnection, ExchangeServices
 from appproxy.edge.facts import ConnectionFacts
 from appproxy.edge.gate import Gate
@@ -139,8 +140,12 @@ class Web:
 
     # -- the end
 
-    def drain(self, timeout_seconds: float) -> Deferred[None]:
-        """Answer what is under way, close what is idle; cut what is left after the timeout."""
+    def drain(self) -> Deferred[None]:
+        """
+        Answer what is under way, close what is idle.
+
+        @return: fires when nothing is open any more; may be cancelled.
+        """
         done: Deferred[None] = Deferred()
         for services in (self._secure, self._plain):
             services.draining = True
@@ -153,7 +158,7 @@ class Web:
         """Nobody waits any longer."""
         for services in (self._secure, self._plain):
             for channel in list(services.channels):
-                channel.abort()
+                channel.cut()
 
     # -- inside
 
@@ -165,7 +170,7 @@ class Web:
             judge,
             self.exchanges,
             answers,
-            self._start_page,
+            self._make_page,
             self._fetch,
             self._sessions.touch,
             lambda: Transaction(self._new_id(), self._seconds()),
@@ -177,9 +182,9 @@ class Web:
             settings.front_end == "site",
         )
 
-    def _start_page(
+    def _make_page(
         self, channel: EdgeChannel, head: RequestHead, transaction: Transaction, verdict: Local | Forward
-    ) -> RequestSink:
+    ) -> PageSink:
         return PageStream(
             channel,
             self._site,
@@ -189,7 +194,7 @@ class Web:
             verdict,
             channel.transport,
             self._finish,
-        ).start()
+        )
 
     def _fetch(self, session_id: str, done: Callable[[], None]) -> None:
         def failed(failure: Failure) -> None:

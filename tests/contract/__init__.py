@@ -1,0 +1,1 @@
+"""What the proxy as a whole promises, whatever parts it is put together from."""
