@@ -5,11 +5,24 @@ What the connectors of one group are told, as the bytes of a CONFIG frame.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from appproxy.model.application import Backend
+
+
+class GroupDocument(NamedTuple):
+    """
+    What a relay told.
+
+    @ivar unreadable: for each application that this version cannot serve (a newer edge may
+        write what an older connector does not know): why. The others are none the worse for it.
+    """
+
+    backends: tuple[Backend, ...]
+    unreadable: Mapping[str, str]
 
 
 def write_group(backends: Iterable[Backend]) -> bytes:
@@ -18,14 +31,22 @@ def write_group(backends: Iterable[Backend]) -> bytes:
     return json.dumps({"applications": applications}, separators=(",", ":")).encode()
 
 
-def read_group(payload: bytes) -> list[Backend]:
+def read_group(payload: bytes) -> GroupDocument:
     """
     The reverse of L{write_group}.
 
     @raise ValueError: if it is not what a relay sends.
     """
     try:
-        document = json.loads(payload)
-        return [Backend.model_validate(each) for each in document["applications"]]
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        entries = {str(each["id"]): each for each in json.loads(payload)["applications"]}
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError("the catalog that came through the tunnel is not valid") from error
+    backends = []
+    unreadable = {}
+    for application_id, entry in entries.items():
+        try:
+            backends.append(Backend.model_validate(entry))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            unreadable[application_id] = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return GroupDocument(tuple(backends), unreadable)

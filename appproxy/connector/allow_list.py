@@ -30,9 +30,15 @@ _LITERAL_ONLY: Final = tuple(
         "ff00::/8",
         "fd00:ec2::254/128",
         "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "255.255.255.255/32",
     )
 )
 """Loopback, link-local, multicast and cloud metadata: only where C{allowed_backends} writes them out."""
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses behind a translator (RFC 6052, section 2.1)."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,10 @@ def _has_port(line: AllowedBackend, port: int) -> bool:
 
 
 def _unmapped(address: IPAddress) -> IPAddress:
-    """An IPv4 address in IPv6 clothing (C{::ffff:127.0.0.1}) is judged as what it is."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
+    """An IPv4 address in IPv6 clothing (C{::ffff:127.0.0.1}, C{64:ff9b::a00:1}) is judged as what it is."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address

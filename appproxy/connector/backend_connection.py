@@ -5,7 +5,7 @@ One HTTP/1.1 connection to a backend: one exchange at a time, strictly parsed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from typing import Protocol as Interface
 
 from twisted.internet.error import ConnectionDone
@@ -20,6 +20,19 @@ from appproxy.httpwire.response_parser import ResponseParser
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
 """Twisted's TLS is three times slower when it is given more at a time (measured)."""
+
+
+class Owner(NamedTuple):
+    """
+    Whose a private connection is: one user's, on one client connection. Somebody
+    who signs in as another user over the same client connection gets another one.
+
+    @ivar client: the client's connection; 0 if the edge does not say which.
+    @ivar user: the principal's number; 0 for anonymous.
+    """
+
+    client: int
+    user: int
 
 
 class AnswerListener(Interface):
@@ -49,9 +62,10 @@ class AnswerListener(Interface):
 @implementer(IPushProducer)
 class BackendConnection(Protocol):
     """
-    @ivar owner: whose alone this connection is (a client's connection), or L{None}.
+    @ivar owner: whose alone this connection is, or L{None}.
     @ivar used: how many exchanges it has served.
     @ivar idle_since: when it went back into its pool.
+    @ivar open: whether it can still be used.
     """
 
     transport: Any
@@ -59,14 +73,20 @@ class BackendConnection(Protocol):
     def __init__(self, closed: Callable[[BackendConnection], None]) -> None:
         self._closed = closed
         self._listener: AnswerListener | None = None
-        self._parser = ResponseParser(b"GET", None)
+        self._parser: ResponseParser | None = None
         self._raw = False
         self._started = False
         self._paused = False
-        self.owner: object = None
+        self._choked = False
+        self.owner: Owner | None = None
         self.used = 0
         self.idle_since = 0.0
         self.open = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is under way."""
+        return self._listener is not None
 
     # -- IProtocol
 
@@ -77,8 +97,8 @@ class BackendConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Parse, and hand on what it was."""
-        listener = self._listener
-        if listener is None:
+        listener, parser = self._listener, self._parser
+        if listener is None or parser is None:
             # A byte while idle is the answer to nothing that was asked.
             self.discard()
             return
@@ -87,7 +107,7 @@ class BackendConnection(Protocol):
             return
         self._started = True
         try:
-            events = self._parser.feed(data)
+            events = parser.feed(data)
         except BadMessage as problem:
             self._fail(problem.rule)
             return
@@ -97,12 +117,7 @@ class BackendConnection(Protocol):
         """A close may complete an answer, if it was a clean one."""
         self.open = False
         self._closed(self)
-        listener = self._listener
-        if listener is None:
-            return
-        if self._raw:
-            self._listener = None
-            listener.answer_end(End([]))
+        if self._listener is None or self._parser is None:
             return
         try:
             events = self._parser.eof(reason.check(ConnectionDone) is not None)
@@ -110,18 +125,18 @@ class BackendConnection(Protocol):
             self._fail(problem.rule if self._started else "closed")
             return
         self._dispatch(events)
-        if self._listener is not None:
-            self._fail("closed")
 
     # -- IPushProducer: the backend's reading pace
 
     def pauseProducing(self) -> None:
         """The backend reads slower than the request's body comes."""
+        self._choked = True
         if self._listener is not None:
             self._listener.request_writable(False)
 
     def resumeProducing(self) -> None:
         """The backend has caught up."""
+        self._choked = False
         if self._listener is not None:
             self._listener.request_writable(True)
 
@@ -132,12 +147,12 @@ class BackendConnection(Protocol):
 
     def begin(self, listener: AnswerListener, method: bytes, upgrade: bytes | None) -> None:
         """Start an exchange; the caller then writes the request."""
+        if self._parser is None:
+            self._parser = ResponseParser(method, upgrade)
+        else:
+            self._parser.reset(method, upgrade)
         self._listener = listener
         self._started = False
-        if self.used:
-            self._parser.reset(method, upgrade)
-        else:
-            self._parser = ResponseParser(method, upgrade)
         self.used += 1
 
     def write(self, data: bytes) -> None:
@@ -166,15 +181,16 @@ class BackendConnection(Protocol):
         """
         The exchange is over.
 
-        @return: whether the connection is clean and can serve another one.
+        @return: whether the connection is clean and can serve another one: the answer was
+            complete and the backend has read all of the request.
         """
         self._listener = None
         self.pause_answer(False)
-        return self.open and not self._raw and self._parser.reusable
+        parser = self._parser
+        return self.open and not self._raw and not self._choked and (parser is None or parser.reusable)
 
-    def close_write(self) -> None:
-        """The other side of an upgraded connection ended."""
-        self._listener = None
+    def close(self) -> None:
+        """Write what is left, then close; the listener hears of the end."""
         if self.open:
             self.transport.unregisterProducer()
             self.transport.loseConnection()

@@ -11,7 +11,7 @@ from appproxy.connector.allow_list import AllowList
 from appproxy.connector.dial import BackendDialer
 from appproxy.connector.pool import Pool
 from appproxy.model.application import Backend
-from appproxy.transport.contexts import ClientContext, backend_client_context
+from appproxy.transport.contexts import ClientContext, backend_client_context, load_certificates
 from appproxy.transport.wheel import TimerWheel
 
 
@@ -20,6 +20,7 @@ class Backends:
     Makes the pool of each application.
 
     @param ca_pems: CAs trusted besides the system's.
+    @raise BadCertificate: if one of them cannot be read.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Backends:
         self._wheel = wheel
         self._allow_list = allow_list
         self._ca_pems = tuple(ca_pems)
+        for pem in self._ca_pems:
+            load_certificates(pem)
         self._connect_timeout_seconds = connect_timeout_seconds
         self._idle_connections = idle_connections
         self._idle_timeout_seconds = idle_timeout_seconds

@@ -65,7 +65,7 @@ class BackendDialer:
 
     def dial(self, closed: Callable[[BackendConnection], None]) -> Deferred[BackendConnection]:
         """
-        Connect; fails with L{BackendError} alone.
+        Connect; fails with L{BackendError} alone, unless it is cancelled.
 
         @param closed: called once when the connection is closed.
         """
@@ -78,35 +78,42 @@ class BackendDialer:
         permit = self._allow_list.permit(address)
         if permit is None:
             raise BackendError("backend_not_allowed", f"allowed_backends does not cover {address.authority}")
-        found = await _resolve(self._reactor, address.host)
+        if permit.literal is not None:
+            found = [str(permit.literal)]
+        else:
+            found = await _resolve(self._reactor, address.host)
         if not found:
             raise BackendError("backend_name", f"{address.host} has no address")
         permitted = [each for each in found if permit.permits_address(each)]
         if not permitted:
             raise BackendError(
                 "backend_not_allowed",
-                f"{address.host} resolves to {', '.join(found[:MAXIMUM_ADDRESSES])}, outside of names_resolve_into",
+                f"{address.host} resolves to {', '.join(found[:MAXIMUM_ADDRESSES])}, "
+                "which names_resolve_into does not cover",
             )
+        candidates = permitted[:MAXIMUM_ADDRESSES]
+        # An address that swallows what is sent to it leaves time for the next one.
+        share = self._timeout_seconds / len(candidates)
         problem = BackendError("backend_refused", "")
-        for each in permitted[:MAXIMUM_ADDRESSES]:
+        for each in candidates:
             try:
-                return await self._connect(each, closed)
+                return await self._connect(each, share, closed)
             except BackendError as error:
                 problem = error
         raise problem
 
-    async def _connect(self, host: str, closed: Callable[[BackendConnection], None]) -> BackendConnection:
+    async def _connect(
+        self, host: str, timeout: float, closed: Callable[[BackendConnection], None]
+    ) -> BackendConnection:
         address = self._address
         endpoint_class = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-        endpoint: IStreamClientEndpoint = endpoint_class(
-            self._reactor, host, address.port, self._timeout_seconds
-        )
+        endpoint: IStreamClientEndpoint = endpoint_class(self._reactor, host, address.port, timeout)
         if self._context is not None:
             endpoint = TlsClientEndpoint(
                 self._reactor,
                 HostPort(host, address.port),
                 self._context,
-                timeout=self._timeout_seconds,
+                timeout=timeout,
                 through=endpoint,
             )
         factory = _OneConnection(lambda: BackendConnection(closed))

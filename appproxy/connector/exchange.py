@@ -8,13 +8,13 @@ listener on the other; body bytes cross it, framing never does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVarTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.connector.backend_connection import BackendConnection
+from appproxy.connector.backend_connection import BackendConnection, Owner
 from appproxy.connector.dial import BackendError
 from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import UnfitHead, request_head
@@ -39,7 +39,31 @@ from appproxy.tunnel.stream import Stream
 CATALOG_WAIT_SECONDS: Final = 2.0
 """How long a stream waits for the CONFIG that its edge has already seen."""
 
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+UPGRADED_CLOSE_SECONDS: Final = 10.0
+"""How long the backend of an upgraded connection may take for the client's last bytes."""
+
+_SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+"""Doing it twice harms nobody (RFC 9110, section 9.2.1)."""
+
+_OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_protocol"})
+"""Failures that no setting of the operator's would mend: an edge or an application that misbehaves."""
+
+_A = TypeVarTuple("_A")
+
+
+def _never_hanging(
+    method: Callable[[BackendExchange, *_A], None],
+) -> Callable[[BackendExchange, *_A], None]:
+    """For what connections and timers call: a bug in it ends the stream, which would wait for ever."""
+
+    def guarded(self: BackendExchange, *arguments: *_A) -> None:
+        try:
+            method(self, *arguments)
+        except Exception:
+            self.bug(Failure())
+
+    guarded.__doc__ = method.__doc__
+    return guarded
 
 
 class ExchangeServices:
@@ -63,6 +87,7 @@ class BackendExchange:
 
     __slots__ = (
         "_bind_from_start",
+        "_closing",
         "_connection",
         "_dialling",
         "_done",
@@ -99,13 +124,16 @@ class BackendExchange:
         self._held_end = False
         self._trailers: Headers = []
         self._framer: Framer | None = None
-        self._raw = self._responded = self._done = False
+        self._raw = self._responded = self._closing = self._done = False
         self._request_ended = message.body == NO_BODY
         self._upgrade: bytes | None = None
 
     def begin(self) -> None:
         """Serve the stream, or say why not."""
         catalog, wanted = self._services.catalog, self._message.revision
+        if self._message.body != NO_BODY and self._stream is not None:
+            # Until the backend is there, no more of the body than one window is held.
+            self._stream.pause()
         if catalog.revision >= wanted:
             self._serve()
             return
@@ -124,17 +152,22 @@ class BackendExchange:
     def data(self, data: bytes) -> None:
         """Some of the request's body, or of an upgraded connection."""
         connection = self._connection
+        if self._done or self._closing:
+            return
         if connection is None:
             self._held.append(data)
         elif self._raw:
             connection.write(data)
         elif self._framer is not None:
-            connection.write(self._framer.data(data))
+            try:
+                connection.write(self._framer.data(data))
+            except BadMessage as problem:
+                self._fail("bug", problem.rule)
 
     def trailers(self, payload: bytes) -> None:
         """The request's trailers."""
         try:
-            self._trailers = filter_trailers(unpack_trailers(payload))
+            self._trailers = unpack_trailers(payload)
         except BadMessage as problem:
             self._fail("bug", problem.rule)
 
@@ -142,11 +175,14 @@ class BackendExchange:
         """The request is complete, or the client's side of an upgraded connection ended."""
         self._request_ended = True
         connection = self._connection
+        if self._done:
+            return
         if connection is None:
             self._held_end = True
         elif self._raw:
-            connection.close_write()
-            self._done_with(clean=False)
+            self._closing = True
+            connection.close()
+            self._timer = self._services.wheel.add(UPGRADED_CLOSE_SECONDS, self._close_is_late)
         else:
             self._end_request(connection)
 
@@ -156,7 +192,9 @@ class BackendExchange:
     def reset(self, reason: str, detail: str) -> None:
         """The client or the tunnel is gone."""
         self._stream = None
-        self._done_with(clean=False)
+        if not self._closing:
+            # What the client of an upgraded connection wrote last still has its time to leave.
+            self._done_with(clean=False)
 
     def writable(self, writable: bool) -> None:
         """Back-pressure of the tunnel on the answer."""
@@ -165,6 +203,7 @@ class BackendExchange:
 
     # -- AnswerListener
 
+    @_never_hanging
     def answer_head(self, head: ResponseHead) -> None:
         """A head from the backend: translated, then on its way."""
         stream, served = self._stream, self._served
@@ -188,49 +227,55 @@ class BackendExchange:
                 self._bind()
         stream.head(payload)
 
+    @_never_hanging
     def answer_data(self, data: bytes) -> None:
         """Some of the answer's body."""
         if self._stream is not None:
             self._stream.write(data)
 
+    @_never_hanging
     def answer_end(self, end: End) -> None:
         """The answer is complete."""
         stream = self._stream
-        if stream is None:
-            return
-        if end.trailers:
-            kept = filter_trailers(end.trailers)
+        if stream is not None:
+            kept = filter_trailers(end.trailers) if end.trailers else []
             if kept:
                 stream.trailers(pack_trailers(kept))
-        stream.end()
-        if not self._request_ended and not self._raw:
-            # The edge stops its upload when it sees the end; what still comes is of no use.
-            self._done_with(clean=False)
-        else:
-            self._done_with(clean=self._request_ended)
+            stream.end()
+            if not self._request_ended:
+                # The rest of the request is of no use: docs/tunnel.md, section 5.3.
+                stream.reset("cancelled", "the answer came before the request's end")
+        self._done_with(clean=self._request_ended)
 
+    @_never_hanging
     def answer_failed(self, rule: str, started: bool) -> None:
         """The backend broke off, or broke the rules."""
         connection, self._connection = self._connection, None
-        if self._stream is None:
-            return
         stale = rule == "closed" and not started and connection is not None and connection.used > 1
         if stale and self._may_send_again():
             self._dial()
-            return
-        self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
+        else:
+            self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
 
+    @_never_hanging
     def request_writable(self, writable: bool) -> None:
-        """Back-pressure of the backend on the request's body."""
+        """Back-pressure of the backend on the request's body; it may not last longer than an answer may."""
         stream = self._stream
-        if stream is not None:
+        if stream is None:
+            return
+        if writable:
+            stream.resume()
+        else:
+            stream.pause()
+        if not self._request_ended and not self._responded:
             if writable:
-                stream.resume()
+                self._cancel_timer()
             else:
-                stream.pause()
+                self._await_answer()
 
     # -- inside
 
+    @_never_hanging
     def _catalog_came(self) -> None:
         self._wait = None
         self._cancel_timer()
@@ -251,18 +296,25 @@ class BackendExchange:
         if served.refusal:
             self._fail("backend_not_allowed", served.refusal)
             return
-        principal = self._services.principal(message.principal_number) if message.principal_number else None
-        if principal is None and not served.passthrough:
+        number = message.principal_number
+        principal = self._services.principal(number) if number else None
+        if principal is None and (number or not served.passthrough):
             self._fail("backend_not_allowed", "an anonymous request for an application with sign-in")
             return
         if not self._make_head(served, principal):
             return
-        self._key = message.principal_number if served.sign_on.binds_connection else SHARED
-        connection = served.pool.take(self._key, message.client_connection)
+        self._key = number if served.sign_on.binds_connection else SHARED
+        connection = served.pool.take_private(self._owner)
+        if connection is None and self._upgrade is None:
+            connection = served.pool.take(self._key)
         if connection is None:
             self._dial()
         else:
             self._send(connection)
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self._message.client_connection, self._message.principal_number)
 
     def _make_head(self, served: Served, principal: Principal | None) -> bool:
         message = self._message
@@ -286,9 +338,6 @@ class BackendExchange:
         return True
 
     def _dial(self) -> None:
-        stream = self._stream
-        if stream is not None and not self._request_ended:
-            stream.pause()
         self._dialling = self._served.pool.connect()
         self._dialling.addCallback(self._dialled).addErrback(self._dial_failed)
 
@@ -296,44 +345,32 @@ class BackendExchange:
         self._dialling = None
         if self._done:
             self._served.pool.release(connection, self._key, clean=True)
-            return
-        if self._stream is not None and not self._request_ended:
-            self._stream.resume()
-        self._send(connection)
+        else:
+            self._send(connection)
 
     def _dial_failed(self, failure: Failure) -> None:
         self._dialling = None
-        if self._done:
-            return
-        if failure.check(BackendError) is None:
-            self._log.failure("dialling a backend", failure, fault="ours")
-            self._fail("bug", "")
+        if self._done and failure.check(CancelledError):
             return
         problem = failure.value
-        assert isinstance(problem, BackendError)
-        self._log.warn(
-            "{event}: {application}: {detail}",
-            event="backend_failed",
-            application=self._served.backend.id,
-            transaction_id=self._message.transaction_id,
-            reason=problem.reason,
-            detail=problem.detail,
-            fault="operator",
-        )
-        self._fail(problem.reason, problem.detail)
+        if isinstance(problem, BackendError):
+            self._fail(problem.reason, problem.detail)
+        else:
+            self.bug(failure)
 
     def _send(self, connection: BackendConnection) -> None:
         self._connection = connection
         if self._bind_from_start:
             self._bind()
         connection.begin(self, self._method, self._upgrade)
-        framer = self._framer
-        if not self._held and not self._held_end:
-            connection.write(self._head)
-        else:
-            held, self._held = self._held, []
-            body = [framer.data(each) for each in held] if framer is not None else []
-            connection.write(b"".join([self._head, *body]))
+        if not self._request_ended and self._stream is not None:
+            self._stream.resume()
+        connection.write(self._head)
+        held, self._held = self._held, []
+        for each in held:
+            self.data(each)
+        if self._done:
+            return
         if self._held_end:
             self._end_request(connection)
         elif self._message.body == NO_BODY:
@@ -341,14 +378,23 @@ class BackendExchange:
 
     def _end_request(self, connection: BackendConnection) -> None:
         if self._framer is not None:
-            last = self._framer.end(self._trailers)
+            try:
+                last = self._framer.end(self._served.rules.filter_trailers(self._trailers))
+            except BadMessage as problem:
+                self._fail("bug", problem.rule)
+                return
             if last:
                 connection.write(last)
         if not self._responded:
             self._await_answer()
 
     def _may_send_again(self) -> bool:
-        return self._method in _IDEMPOTENT and self._message.body == NO_BODY and not self._responded
+        return (
+            self._method in _SAFE
+            and self._message.body == NO_BODY
+            and self._upgrade is None
+            and not self._responded
+        )
 
     def _bind(self) -> None:
         """
@@ -358,7 +404,7 @@ class BackendExchange:
         """
         connection = self._connection
         if connection is not None and not self._served.sign_on.binds_connection:
-            self._served.pool.make_private(connection, self._message.client_connection)
+            self._served.pool.make_private(connection, self._owner)
 
     def _switch(self, stream: Stream, payload: bytes) -> None:
         connection = self._connection
@@ -366,6 +412,7 @@ class BackendExchange:
             return
         self._answer_began()
         self._raw = True
+        self._request_ended = False
         connection.switch_to_raw()
         stream.head(payload)
         stream.upgraded()
@@ -388,7 +435,39 @@ class BackendExchange:
             self._timer.cancel()
             self._timer = None
 
+    @_never_hanging
+    def _close_is_late(self) -> None:
+        self._timer = None
+        if self._stream is not None:
+            self._stream.end()
+        self._done_with(clean=False)
+
+    def bug(self, failure: Failure) -> None:
+        """Our own mistake: it costs this stream."""
+        self._log.failure(
+            "{event}: serving {application}",
+            failure,
+            event="bug",
+            application=self._message.application,
+            transaction_id=self._message.transaction_id,
+            fault="ours",
+        )
+        self._end("bug", "")
+
     def _fail(self, reason: str, detail: str) -> None:
+        if self._stream is not None:
+            self._log.warn(
+                "{event}: {application}: {reason}: {detail}",
+                event="backend_failed",
+                application=self._message.application,
+                transaction_id=self._message.transaction_id,
+                reason=reason,
+                detail=detail,
+                fault="peer" if reason in _OF_THE_PEER else "operator",
+            )
+        self._end(reason, detail)
+
+    def _end(self, reason: str, detail: str) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.reset(reason, detail)
@@ -404,6 +483,9 @@ class BackendExchange:
         if self._wait is not None:
             self._wait()
             self._wait = None
+        dialling, self._dialling = self._dialling, None
+        if dialling is not None:
+            dialling.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:
             reusable = connection.finish()

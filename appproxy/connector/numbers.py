@@ -5,9 +5,10 @@ What the connector counts.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from appproxy.connector.supervisor import Supervisor
-from appproxy.observe.metrics import Labels, Metrics
+from appproxy.observe.metrics import Key, Metrics
 
 
 class ConnectorNumbers:
@@ -31,8 +32,8 @@ class ConnectorNumbers:
         watch("backend_connections", lambda: _connections(supervisor))
 
 
-def _connections(supervisor: Supervisor) -> dict[Labels, float]:
-    counted: Counter[Labels] = Counter()
+def _connections(supervisor: Supervisor) -> Mapping[Key, float]:
+    counted: Counter[Key] = Counter()
     for end in supervisor.ends:
         for served in end.catalog.all:
             pool = served.pool

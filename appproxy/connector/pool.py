@@ -5,12 +5,12 @@ client connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from appproxy.connector.backend_connection import BackendConnection
+from appproxy.connector.backend_connection import BackendConnection, Owner
 from appproxy.transport.wheel import Timer, TimerWheel
 
 SHARED: Final = "shared"
@@ -44,8 +44,8 @@ class Pool:
         self._maximum_idle = maximum_idle
         self._idle_timeout_seconds = idle_timeout_seconds
         self._idle: dict[Hashable, list[BackendConnection]] = {}
-        self._idle_count = 0
-        self._private: dict[Hashable, BackendConnection] = {}
+        self._idle_keys: dict[BackendConnection, Hashable] = {}
+        self._private: dict[int, dict[Owner, BackendConnection]] = {}
         self._all: set[BackendConnection] = set()
         self._sweep: Timer | None = None
         self._closed = False
@@ -58,90 +58,116 @@ class Pool:
     @property
     def idle(self) -> int:
         """How many of them wait in the pool."""
-        return self._idle_count
+        return len(self._idle_keys)
 
-    def take(self, key: Hashable, owner: Hashable) -> BackendConnection | None:
+    @property
+    def private(self) -> int:
+        """How many belong to one client connection each."""
+        return sum(map(len, self._private.values()))
+
+    def take_private(self, owner: Owner) -> BackendConnection | None:
+        """The connection that is this client's alone, if there is one and it is free."""
+        owned = self._private.get(owner.client)
+        connection = owned.get(owner) if owned else None
+        return connection if connection is not None and connection.open and not connection.busy else None
+
+    def take(self, key: Hashable) -> BackendConnection | None:
         """
-        A connection that is there already.
+        A connection that is there already; the one used last, so that the rest can go.
 
         @param key: L{SHARED}, or the user whose connections these are.
-        @param owner: the client's connection; its private one comes first.
         """
-        if self._private:
-            private = self._private.get(owner)
-            if private is not None:
-                return private if private.open else None
         waiting = self._idle.get(key)
         while waiting:
             connection = waiting.pop()
-            self._idle_count -= 1
+            del self._idle_keys[connection]
             if connection.open:
                 return connection
         return None
 
     def connect(self) -> Deferred[BackendConnection]:
         """A new connection."""
-        dialled = self._dial(self._forget)
-
-        def entered(connection: BackendConnection) -> BackendConnection:
-            self._all.add(connection)
-            return connection
-
-        return dialled.addCallback(entered)
+        return self._dial(self._forget).addCallback(self._entered)
 
     def release(self, connection: BackendConnection, key: Hashable, clean: bool) -> None:
         """Take a connection back after an exchange; only a clean one is kept."""
-        if connection.owner is not None:
-            if not clean:
-                connection.discard()
-            connection.idle_since = self._seconds()
-            self._sweep_later()
-            return
-        if not clean or self._closed or self._idle_count >= self._maximum_idle:
+        owner = connection.owner
+        if owner is not None:
+            keep = clean and self._private.get(owner.client, {}).get(owner) is connection
+        else:
+            keep = clean and len(self._idle_keys) < self._maximum_idle
+        if not keep or self._closed:
             connection.discard()
             return
         connection.idle_since = self._seconds()
-        self._idle_count += 1
-        try:
-            self._idle[key].append(connection)
-        except KeyError:
-            self._idle[key] = [connection]
+        if owner is None:
+            self._idle.setdefault(key, []).append(connection)
+            self._idle_keys[connection] = key
         self._sweep_later()
 
-    def make_private(self, connection: BackendConnection, owner: Hashable) -> None:
-        """From now on this connection serves one client connection alone, and dies with it."""
+    def make_private(self, connection: BackendConnection, owner: Owner) -> None:
+        """
+        From now on this connection serves one user on one client connection, and dies
+        with it. Where nobody knows which client it is, it serves this exchange only.
+        """
         if connection.owner is None:
             connection.owner = owner
-            self._private[owner] = connection
+            if owner.client:
+                self._private.setdefault(owner.client, {})[owner] = connection
 
-    def owner_gone(self, owner: Hashable) -> None:
+    def owner_gone(self, client: int) -> None:
         """The client's connection is closed."""
-        connection = self._private.pop(owner, None)
-        if connection is not None:
-            connection.discard()
+        self._disown(self._private.pop(client, {}).values())
 
-    def forget_user(self, key: Hashable) -> None:
+    def forget_user(self, user: int) -> None:
         """The user's session ended: their connections go."""
-        for connection in self._idle.pop(key, []):
-            self._idle_count -= 1
+        for connection in self._idle.pop(user, []):
+            del self._idle_keys[connection]
             connection.discard()
+        for owned in list(self._private.values()):
+            self._disown([owned[owner] for owner in owned if owner.user == user])
 
     def close(self) -> None:
         """Close what is idle now, and the rest as it comes back."""
         self._closed = True
-        for waiting in list(self._idle.values()):
-            for connection in waiting:
-                connection.discard()
+        idle = list(self._idle_keys)
         self._idle.clear()
-        self._idle_count = 0
+        self._idle_keys.clear()
+        for connection in idle:
+            connection.discard()
+        for client in list(self._private):
+            self.owner_gone(client)
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
 
+    def _entered(self, connection: BackendConnection) -> BackendConnection:
+        if connection.open:
+            self._all.add(connection)
+        return connection
+
+    def _disown(self, connections: Iterable[BackendConnection]) -> None:
+        """Nobody can get these again; those in use go when they come back."""
+        for connection in list(connections):
+            self._forget_private(connection)
+            if not connection.busy:
+                connection.discard()
+
     def _forget(self, connection: BackendConnection) -> None:
+        """A connection is closed."""
         self._all.discard(connection)
-        if connection.owner is not None and self._private.get(connection.owner) is connection:
-            del self._private[connection.owner]
+        key = self._idle_keys.pop(connection, None)
+        if key is not None:
+            self._idle[key].remove(connection)
+        self._forget_private(connection)
+
+    def _forget_private(self, connection: BackendConnection) -> None:
+        owner = connection.owner
+        owned = self._private.get(owner.client) if owner is not None else None
+        if owner is not None and owned is not None and owned.get(owner) is connection:
+            del owned[owner]
+            if not owned:
+                del self._private[owner.client]
 
     def _sweep_later(self) -> None:
         if self._sweep is None and not self._closed:
@@ -149,21 +175,14 @@ class Pool:
 
     def _close_stale(self) -> None:
         self._sweep = None
-        now = self._seconds()
-        for key, waiting in list(self._idle.items()):
-            fresh = [
-                each for each in waiting if each.open and now - each.idle_since < self._idle_timeout_seconds
-            ]
-            for connection in set(waiting) - set(fresh):
+        oldest = self._seconds() - self._idle_timeout_seconds
+        for connection in list(self._idle_keys):
+            if connection.idle_since <= oldest:
+                self._idle[self._idle_keys.pop(connection)].remove(connection)
                 connection.discard()
-            self._idle_count -= len(waiting) - len(fresh)
-            if fresh:
-                self._idle[key] = fresh
-            else:
-                del self._idle[key]
-        for owner, private in list(self._private.items()):
-            if private.idle_since and now - private.idle_since > PRIVATE_IDLE_SECONDS:
-                del self._private[owner]
-                private.discard()
+        self._idle = {key: waiting for key, waiting in self._idle.items() if waiting}
+        lost = self._seconds() - PRIVATE_IDLE_SECONDS
+        for owned in list(self._private.values()):
+            self._disown([each for each in owned.values() if not each.busy and each.idle_since <= lost])
         if self._idle or self._private:
             self._sweep_later()

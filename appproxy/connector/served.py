@@ -5,7 +5,7 @@ held against the connector's own file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from appproxy.catalog.group_document import read_group
@@ -58,6 +58,7 @@ class CatalogCopy:
         self._allowed_sso = frozenset(allowed_sso)
         self._make_pool = make_pool
         self._served: dict[str, Served] = {}
+        self._unreadable: Mapping[str, str] = {}
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self.revision = 0
 
@@ -70,21 +71,28 @@ class CatalogCopy:
         """Everything that is served."""
         return self._served.values()
 
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Each application of the group that this connector does not serve, and why."""
+        refused = {id_: f"this version cannot serve it: {why}" for id_, why in self._unreadable.items()}
+        return refused | {each.backend.id: each.refusal for each in self.all if each.refusal}
+
     def apply(self, revision: int, payload: bytes) -> None:
         """
         Take over a CONFIG. Applications that did not change keep their connections.
 
         @raise ValueError: if it is not what a relay sends.
         """
-        backends = read_group(payload)
+        document = read_group(payload)
         served: dict[str, Served] = {}
-        for backend in backends:
+        for backend in document.backends:
             old = self._served.get(backend.id)
             if old is not None and old.backend == backend:
                 served[backend.id] = old
             else:
                 served[backend.id] = Served(backend, self._refusal(backend), self._make_pool(backend))
         before, self._served = self._served, served
+        self._unreadable = document.unreadable
         for application_id, old in before.items():
             if served.get(application_id) is not old:
                 old.pool.close()
@@ -111,10 +119,10 @@ class CatalogCopy:
 
         return cancel
 
-    def owner_gone(self, owner: object) -> None:
+    def client_gone(self, client: int) -> None:
         """A client's connection is closed: what was private to it goes."""
         for served in self._served.values():
-            served.pool.owner_gone(owner)
+            served.pool.owner_gone(client)
 
     def forget_user(self, number: int) -> None:
         """A session ended: the connections that were this user's go."""

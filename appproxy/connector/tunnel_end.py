@@ -107,7 +107,7 @@ class TunnelEnd:
 
     def client_gone(self, client_connection: int) -> None:
         """A client's connection is closed: what was private to it goes."""
-        self.catalog.owner_gone(client_connection)
+        self.catalog.client_gone(client_connection)
 
     def config(self, revision: int, payload: bytes) -> None:
         """What this connector's group serves."""
@@ -115,7 +115,6 @@ class TunnelEnd:
             self.catalog.apply(revision, payload)
         except ValueError as problem:
             raise TunnelError("bad_message", str(problem)) from problem
-        refused = {each.backend.id: each.refusal for each in self.catalog.all if each.refusal}
         self._log.info(
             "{event}: revision {revision} from {address}: {count} applications",
             event="catalog_applied",
@@ -123,7 +122,7 @@ class TunnelEnd:
             address=self.address,
             count=sum(1 for _ in self.catalog.all),
         )
-        for application, why in sorted(refused.items()):
+        for application, why in sorted(self.catalog.refusals.items()):
             self._log.warn(
                 "{event}: {application} is not served: {why}",
                 event="application_not_allowed",

@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
 from appproxy.model.principal import CLAIM_NAMES
 from appproxy.model.units import Duration
@@ -52,7 +60,7 @@ class HeaderSource(Model):
 
     claim: str | None = None
     value: str | None = None
-    join: str = ","
+    join: Annotated[str, Field(min_length=1)] = ","
 
     @model_validator(mode="after")
     def _one_source(self) -> HeaderSource:
@@ -90,7 +98,7 @@ class HeaderSignOn(Model):
     def _names_differ(self) -> HeaderSignOn:
         seen: dict[str, str] = {}
         for name in self.headers:
-            other = seen.setdefault(name.lower().replace("_", "-"), name)
+            other = seen.setdefault(re.sub("[^a-z0-9]", "", name.lower()), name)
             if other != name:
                 raise ValueError(f"{other!r} and {name!r} are one header to an application")
         return self
@@ -125,9 +133,9 @@ def _same_site(value: object) -> object:
 class CookieSettings(Model):
     """How the edge sets its own session cookie at this application's host."""
 
-    http_only: bool = True
+    http_only: StrictBool = True
     secure: Literal[True] = True
-    persistent: bool = False
+    persistent: StrictBool = False
     same_site: Annotated[Literal["lax", "strict"], BeforeValidator(_same_site)] = "lax"
 
 
@@ -147,19 +155,19 @@ class Application(Model):
     pre_authentication: Literal["sign_in", "passthrough"] = "sign_in"
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    everyone: bool = False
+    everyone: StrictBool = False
     sso: SignOn = NoSignOn()
     backend_timeout: Annotated[Duration, Field(gt=0, le=MAXIMUM_BACKEND_TIMEOUT_SECONDS)] = 85.0
-    translate_host_header: bool = True
+    translate_host_header: StrictBool = True
     translate_links_in_body: Annotated[Literal[False], BeforeValidator(_off_until_built)] = False
-    verify_backend_certificate: bool = True
+    verify_backend_certificate: StrictBool = True
     cookie: CookieSettings = CookieSettings()
     ambiguous_paths: Literal["refuse", "pass"] = "refuse"
     upgrades: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")], ...] = ("websocket",)
-    retry: bool = True
+    retry: StrictBool = True
     websocket_origins: tuple[str, ...] = ()
     home_page_url: WebAddressField | None = None
-    visible: bool = True
+    visible: StrictBool = True
     icon_file: NotSupportedYet = None
     description: str = Field(default="", max_length=2000)
     category: str = Field(default="", max_length=200)
@@ -218,8 +226,8 @@ class Backend(Model):
     pre_authentication: Literal["sign_in", "passthrough"]
     sso: SignOn
     backend_timeout: Duration
-    translate_host_header: bool
-    verify_backend_certificate: bool
+    translate_host_header: StrictBool
+    verify_backend_certificate: StrictBool
     upgrades: tuple[str, ...]
 
     @property
