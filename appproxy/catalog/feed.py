@@ -117,6 +117,7 @@ class ConnectorFeed:
     Every connector, edge and relay that enrolled, by id, and everybody who wants to know.
 
     @ivar current: by id. Who is missing here, or is revoked, is not to be trusted.
+    @ivar revision: that of the store at which this was so.
     """
 
     def __init__(self, store: IStore, clock: IReactorTime) -> None:
@@ -124,6 +125,7 @@ class ConnectorFeed:
         @param clock: for trying again while the store is away.
         """
         self.current: Mapping[str, Connector] = MappingProxyType({})
+        self.revision = 0
         self._listeners: Listeners[Mapping[str, Connector]] = Listeners()
         self._follower = Follower(store, clock, CONNECTORS, self._update)
 
@@ -150,7 +152,8 @@ class ConnectorFeed:
         """
         return self._listeners.add(callback)
 
-    def _update(self, _revision: int, changes: Changes) -> None:
+    def _update(self, revision: int, changes: Changes) -> None:
+        self.revision = revision
         connectors = dict(self.current)
         for key, item in changes.items():
             connector = None if item is None else read_connector(item)

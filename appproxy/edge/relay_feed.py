@@ -35,7 +35,8 @@ class RelayFeed:
         if not self._catalog.is_ready or not self._connectors.is_ready:
             return
         documents = {group: self._document(group, catalog.by_group(group)) for group in catalog.groups}
-        self._tell(RelayCatalog(catalog.revision, documents, self._connectors.current))
+        connectors = self._connectors
+        self._tell(RelayCatalog(catalog.revision, documents, connectors.current, connectors.revision))
 
     def _document(self, group: str, backends: tuple[Backend, ...]) -> bytes:
         known = self._written.get(group)

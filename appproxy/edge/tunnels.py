@@ -47,7 +47,7 @@ class InsideTunnels:
     """The relay inside of the edge."""
 
     def __init__(self, reactor: Any, schedule: Schedule, authority: Authority, address: str) -> None:
-        self._hub = RelayHub(reactor, schedule, authority.renew)
+        self._hub = RelayHub(reactor, schedule, lambda peer, csr: authority.renew(peer.id, csr))
         self.opener: StreamOpener = LocalOpener(self._hub.broker)
         self.accept: Callable[[], IProtocol] | None = self._hub.accept
         self.addresses: Sequence[str] = (address,)

@@ -26,10 +26,12 @@ class TunnelPeer:
     A peer whose certificate was verified, and issued by whom its role's have to be.
 
     @ivar identity: what its certificate says.
+    @ivar groups: the connector groups that it, an edge, may open; C{*} is every one.
     """
 
     identity: PeerIdentity
     certificate: x509.Certificate
+    groups: frozenset[str] = frozenset()
 
     @property
     def role(self) -> str:
@@ -46,15 +48,14 @@ class TunnelPeer:
         """Its certificate, without the chain."""
         return certificate_to_pem(self.certificate)
 
-    def opens(self, group: str) -> bool:
-        """Whether it is an edge that may open this connector group."""
-        opened = opened_groups(self.certificate)
-        return self.role == "edge" and ("*" in opened or group in opened)
-
     @property
     def opens_all(self) -> bool:
-        """Whether it is an edge that may open every connector group."""
-        return self.role == "edge" and "*" in opened_groups(self.certificate)
+        """Whether it may open every connector group."""
+        return "*" in self.groups
+
+    def opens(self, group: str) -> bool:
+        """Whether it may open this connector group."""
+        return group in self.groups or self.opens_all
 
 
 def tunnel_peer(transport: Any) -> TunnelPeer | None:
@@ -72,7 +73,8 @@ def tunnel_peer(transport: Any) -> TunnelPeer | None:
     identity = identity_of(certificate)
     if identity is None or not issuer_fits_role(certificate, identity.role):
         return None
-    return TunnelPeer(identity, certificate)
+    groups = opened_groups(certificate) if identity.role == "edge" else frozenset()
+    return TunnelPeer(identity, certificate, groups)
 
 
 def unfit_server(transport: Any, roles: Collection[str] = SERVER_ROLES) -> str:

@@ -55,7 +55,7 @@ class Broker:
         for link in links[start:] + links[:start]:
             if not link.usable or link in avoid:
                 continue
-            rank = (link.applied_revision < revision, link.load)
+            rank = (link.live_revision < revision, link.load)
             if best is None or rank < best_rank:
                 best, best_rank = link, rank
         return best

@@ -5,7 +5,7 @@ What a relay knows: the documents of the groups, and who may be trusted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appproxy.model.application import Connector
@@ -22,11 +22,16 @@ class RelayCatalog:
 
     @ivar groups: for each connector group, the document that its connectors are told.
     @ivar connectors: everybody that enrolled, by the id in the certificate.
+    @ivar registry_revision: the revision of C{connectors}, which change by themselves.
+    @ivar applications: the group of each application; only where streams come by
+        the application's name alone, in a relay of its own.
     """
 
     revision: int = 0
     groups: Mapping[str, bytes] = field(default_factory=dict)
     connectors: Mapping[str, Connector] = field(default_factory=dict)
+    registry_revision: int = 0
+    applications: Mapping[str, str] = field(default_factory=dict)
 
     def trusted(self, identity: PeerIdentity) -> Connector | None:
         """
@@ -37,3 +42,16 @@ class RelayCatalog:
         if known is None or known.revoked_at or known.role != identity.role:
             return None
         return known if identity.fingerprint in known.fingerprints else None
+
+    def newer_of(self, other: RelayCatalog) -> RelayCatalog:
+        """
+        Of each half, catalog and registry, the one with the higher revision; ours if they are equal.
+        """
+        newer = self
+        if other.revision > self.revision:
+            newer = replace(
+                newer, revision=other.revision, groups=other.groups, applications=other.applications
+            )
+        if other.registry_revision > self.registry_revision:
+            newer = replace(newer, connectors=other.connectors, registry_revision=other.registry_revision)
+        return newer

@@ -4,21 +4,27 @@ One connector's tunnel as the relay holds it: the opener's end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from twisted.logger import Logger
-
+from appproxy.model.application import Connector
+from appproxy.pki.tunnel_peer import TunnelPeer
 from appproxy.relay.opener import StreamRequest
-from appproxy.relay.principals import NumbersExhausted, PrincipalNumbers
-from appproxy.tunnel.errors import TunnelRefused
-from appproxy.tunnel.messages import ANONYMOUS, NO_DIGEST, OpenMessage, PeerHello
+from appproxy.relay.opening_end import OpeningEnd
+from appproxy.relay.principals import Tellable
+from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
+from appproxy.tunnel.settings import TunnelSettings
 from appproxy.tunnel.stream import Stream, StreamHandler
+
+NO_CLAIMS: frozenset[str] = frozenset()
+"""What an edge told a relay is reduced already."""
 
 
 class LinkOwner(Protocol):
     """Who keeps the tunnels: told of what a connector says."""
+
+    settings: TunnelSettings
 
     def link_up(self, link: ConnectorLink) -> None:
         """The peer said HELLO."""
@@ -29,51 +35,35 @@ class LinkOwner(Protocol):
     def link_renew(self, link: ConnectorLink, payload: bytes) -> None:
         """The connector asks for a new certificate."""
 
+    def link_leaving(self, link: ConnectorLink) -> None:
+        """The connector is about to stop."""
 
-class ConnectorLink:
+    def link_lost(self, link: ConnectorLink, why: str) -> None:
+        """The connection is gone."""
+
+
+class ConnectorLink(OpeningEnd):
     """
-    A L{appproxy.relay.opener.TunnelLink} and the
-    L{appproxy.tunnel.session.TunnelListener} of its session.
+    A L{appproxy.relay.opener.TunnelLink}, and an L{appproxy.relay.accepting.AcceptedEnd}.
 
-    @ivar connector: the connector's id, from its certificate.
+    @ivar peer: the connector, by its certificate.
+    @ivar connector: its id.
     @ivar group: its group, from the registry and never from what it says itself.
-    @ivar applied_revision: the newest catalog revision that it serves; -1 before the first.
+    @ivar is_renewing: whether it waits for a certificate.
     """
 
-    _log = Logger()
-
-    def __init__(self, connector: str, name: str, group: str, fingerprint: str, owner: LinkOwner) -> None:
-        self.connector = connector
-        self.name = name
-        self.group = group
-        self.fingerprint = fingerprint
-        self.applied_revision = -1
-        self.software = ""
-        self.address = ""
+    def __init__(self, peer: TunnelPeer, known: Connector, address: str, owner: LinkOwner) -> None:
+        OpeningEnd.__init__(self, known.name, address)
+        self.peer = peer
+        self.connector = peer.id
+        self.group = known.group
+        self.is_renewing = False
+        self._owner = owner
         self._told: bytes | None = None
         self._told_revision = -1
         self._known_revision = -1
-        self.up_since = 0.0
-        self.abort: Callable[[str], None] = lambda _why: None
-        self.timed: Callable[[bytes], None] = lambda _payload: None
-        self._owner = owner
-        self._leaving = False
-        self._lost = False
-        self._session: TunnelSession | None = None
-        self._principals: PrincipalNumbers | None = None
 
-    # -- for the broker
-
-    @property
-    def usable(self) -> bool:
-        """Up, with a catalog, and neither side about to leave."""
-        session = self._session
-        return session is not None and self.applied_revision >= 0 and not self._leaving and session.usable
-
-    @property
-    def load(self) -> int:
-        """Streams open now."""
-        return self._session.active_streams if self._session is not None else 0
+    # -- for the broker and its users
 
     def open(self, request: StreamRequest, handler: StreamHandler) -> Stream:
         """
@@ -81,55 +71,58 @@ class ConnectorLink:
 
         @raise TunnelRefused: if the tunnel takes no more.
         """
-        session, principals = self._session, self._principals
-        if session is None or principals is None:
-            raise TunnelRefused("draining", "the tunnel is not up")
-        number, digest = ANONYMOUS, NO_DIGEST
-        if request.principal is not None:
-            try:
-                numbered = principals.number_of(
-                    request.principal.session_id, request.principal, request.claims
-                )
-            except NumbersExhausted:
-                self.leave()
-                raise TunnelRefused("draining", "no principal number is left") from None
-            number, digest = numbered.number, numbered.digest
-        return session.open(
-            OpenMessage(
-                request.deadline_ms,
-                request.transaction_id,
-                request.application,
-                request.revision,
-                number,
-                digest,
-                request.body,
-                request.upgrade,
-                request.head,
-                request.client_connection,
-            ),
-            handler,
+        principal = request.principal
+        key = "" if principal is None else principal.session_id
+        number, digest = self._number(key, principal, request.claims)
+        message = OpenMessage(
+            request.deadline_ms,
+            request.transaction_id,
+            request.application,
+            self._revision_for(request.revision),
+            number,
+            digest,
+            request.body,
+            request.upgrade,
+            request.head,
+            request.client_connection,
         )
+        return self._send(message, handler)
 
-    def forget(self, session_id: str) -> None:
-        """A session ended."""
+    def forward(
+        self, message: OpenMessage, client: int, key: Hashable, user: Tellable | None, handler: StreamHandler
+    ) -> Stream:
+        """
+        Open the stream that an edge asked a relay for.
+
+        @param client: this relay's number of the client's connection.
+        @param key: tells the user from all others of this relay.
+        @raise TunnelRefused: if the tunnel takes no more.
+        """
+        number, digest = self._number(key, user, NO_CLAIMS)
+        message = message._replace(
+            revision=self._revision_for(message.revision),
+            principal_number=number,
+            principal_digest=digest,
+            client_connection=client,
+            stay=False,
+        )
+        return self._send(message, handler)
+
+    def forget(self, key: Hashable) -> None:
+        """A user's session ended, or an edge does not need the user any longer."""
         if self._principals is not None:
-            self._principals.forget(session_id)
-
-    def release_client(self, client_connection: int) -> None:
-        """A client's connection that something was bound to is closed."""
-        if self._session is not None and not self._lost:
-            self._session.send_client_gone(client_connection)
-
-    def leave(self) -> None:
-        """Take no new streams; those under way finish."""
-        if not self._leaving and self._session is not None and not self._lost:
-            self._leaving = True
-            self._session.go_away("draining")
+            self._principals.forget(key)
 
     @property
     def live_revision(self) -> int:
         """The catalog revision that the connector serves, in effect: what did not change needs no telling."""
         return self._known_revision if self.applied_revision >= self._told_revision else self.applied_revision
+
+    def _revision_for(self, wanted: int) -> int:
+        """The revision to name to the connector, which was not told those that changed nothing for it."""
+        return min(wanted, self._told_revision) if wanted <= self._known_revision else wanted
+
+    # -- for the hub
 
     def send_config(self, revision: int, payload: bytes) -> None:
         """Tell the connector what its group serves, unless it knows."""
@@ -146,29 +139,25 @@ class ConnectorLink:
         if self._session is not None and not self._lost:
             self._session.send_renew(payload)
 
-    def lost(self) -> None:
+    # -- AcceptedEnd
+
+    def make_session(self, wake: Callable[[], None]) -> TunnelSession:
+        """The session of a tunnel that was accepted."""
+        session = TunnelSession("opener", self._owner.settings, self, wake)
+        self.attached(session)
+        return session
+
+    def closed(self, why: str) -> None:
         """The connection is gone."""
-        self._lost = True
+        self.lost()
+        self._owner.link_lost(self, why)
 
     # -- TunnelListener
 
-    def attached(self, session: TunnelSession) -> None:
-        """The session that this link listens to."""
-        self._session = session
-
     def hello(self, peer: PeerHello) -> None:
-        """The peer's limits are known: the tunnel can be used."""
-        session = self._session
-        assert session is not None
-        self.software = peer.software
-        self._principals = PrincipalNumbers(
-            session.send_principal, session.send_forget, peer.settings.max_principals
-        )
+        """The tunnel is up."""
+        OpeningEnd.hello(self, peer)
         self._owner.link_up(self)
-
-    def opened(self, stream: Stream, message: OpenMessage) -> None:
-        """A connector opens no streams."""
-        stream.reset("bug", "a connector opens no streams")
 
     def config(self, revision: int, payload: bytes) -> None:
         """A connector has no catalog to tell."""
@@ -182,19 +171,7 @@ class ConnectorLink:
         """The connector asks for a new certificate."""
         self._owner.link_renew(self, payload)
 
-    def principal(self, number: int, payload: bytes) -> None:
-        """A connector knows no users."""
-
-    def forgotten(self, number: int) -> None:
-        """A connector knows no users."""
-
-    def client_gone(self, client_connection: int) -> None:
-        """A connector has no clients."""
-
     def going_away(self) -> None:
         """The connector is about to stop: no new streams for it."""
-        self._leaving = True
-
-    def pong(self, payload: bytes) -> None:
-        """How long the line takes."""
-        self.timed(payload)
+        OpeningEnd.going_away(self)
+        self._owner.link_leaving(self)

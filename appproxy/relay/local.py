@@ -27,7 +27,7 @@ class LocalOpener:
         stay_with: TunnelLink | None = None,
     ) -> tuple[Stream, TunnelLink]:
         """See L{appproxy.relay.opener.StreamOpener.open}."""
-        if stay_with is not None:
+        if isinstance(stay_with, ConnectorLink) and stay_with.group == request.group:
             return self._stay(request, handler, stay_with)
         tried: list[object] = list(avoid)
         while True:
@@ -45,8 +45,10 @@ class LocalOpener:
             link.forget(session_id)
 
     @staticmethod
-    def _stay(request: StreamRequest, handler: StreamHandler, link: TunnelLink) -> tuple[Stream, TunnelLink]:
-        if not isinstance(link, ConnectorLink) or not link.usable:
+    def _stay(
+        request: StreamRequest, handler: StreamHandler, link: ConnectorLink
+    ) -> tuple[Stream, TunnelLink]:
+        if not link.usable:
             raise NoConnector()
         try:
             return link.open(request, handler), link

@@ -100,7 +100,8 @@ class StreamOpener(Protocol):
         Open a stream on the least loaded healthy tunnel of the request's group.
 
         @param avoid: tunnels that just failed this very request.
-        @param stay_with: the only tunnel that will do (a connection-bound sign-on).
+        @param stay_with: the only tunnel that will do (a connection-bound sign-on), if it
+            leads to the request's group: one host may have applications of several.
         @raise NoConnector: if there is none.
         """
 

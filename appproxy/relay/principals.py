@@ -9,16 +9,29 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from appproxy.model.principal import Principal
 from appproxy.tunnel.errors import TunnelRefused
 
 MAXIMUM_NUMBER: Final = (1 << 31) - 1
 
-
 EVICTED_AT_ONCE: Final = 16
 """How many older principals make room for one new one: a thousand groups against sixty users without any."""
+
+
+class Tellable(Protocol):
+    """A L{appproxy.model.principal.Principal}, or one that comes from an edge and is only passed on."""
+
+    @property
+    def encoded(self) -> bytes:
+        """What PRINCIPAL carries."""
+
+    @property
+    def digest(self) -> bytes:
+        """The first 8 bytes of the SHA-256 of L{encoded}."""
+
+    def reduced_to(self, claims: frozenset[str], /) -> Tellable:
+        """The same user with only these claims."""
 
 
 class NumbersExhausted(Exception):
@@ -30,7 +43,7 @@ class Numbered(NamedTuple):
 
     number: int
     digest: bytes
-    principal: Principal
+    principal: Tellable
     claims: frozenset[str]
 
 
@@ -57,7 +70,7 @@ class PrincipalNumbers:
     def __len__(self) -> int:
         return len(self._known)
 
-    def number_of(self, key: Hashable, principal: Principal, claims: frozenset[str]) -> Numbered:
+    def number_of(self, key: Hashable, principal: Tellable, claims: frozenset[str]) -> Numbered:
         """
         The number of a principal, which is announced first if it is new.
 
@@ -88,7 +101,7 @@ class PrincipalNumbers:
             self._withdraw(number)
         return True
 
-    def _enter(self, key: Hashable, principal: Principal, claims: frozenset[str]) -> Numbered:
+    def _enter(self, key: Hashable, principal: Tellable, claims: frozenset[str]) -> Numbered:
         if self._last >= MAXIMUM_NUMBER:
             raise NumbersExhausted()
         while len(self._known) + len(self._outdated) >= self._maximum and self._known:

@@ -35,6 +35,7 @@ MAX_DETAIL: Final = 512
 _OPEN: Final = Struct(">BBIIQqQ8s26s")
 _OPEN_SIZE: Final = _OPEN.size
 _UPGRADE: Final = 0x01
+_STAY: Final = 0x02
 _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
 _PRINCIPAL: Final = Struct(">II")
@@ -59,6 +60,8 @@ class OpenMessage(NamedTuple):
     @ivar head: the request head (L{appproxy.httpwire.wire_heads}).
     @ivar client_connection: the opener's number of the client's connection, to
         which a backend connection may be bound; 0 = none.
+    @ivar stay: whether the request has to go where the last one of its client
+        connection went; for relays, which otherwise choose anew.
     """
 
     deadline_ms: int
@@ -71,6 +74,7 @@ class OpenMessage(NamedTuple):
     upgrade: bool
     head: bytes
     client_connection: int = 0
+    stay: bool = False
 
     def pack(self) -> bytes:
         """
@@ -78,12 +82,13 @@ class OpenMessage(NamedTuple):
 
         @raise ValueError: if a value does not fit.
         """
-        deadline, transaction, application, revision, number, digest, body, upgrade, head, client = self
+        deadline, transaction, application, revision, number, digest, body, upgrade, head, client, stay = self
         name = application.encode()
         if len(transaction) != 26 or len(digest) != 8 or not 0 < len(name) <= 255 or body < NO_BODY:
             raise ValueError("an OPEN message is out of bounds")
+        options = upgrade | stay << 1
         fixed = _OPEN.pack(
-            upgrade, len(name), deadline, number, revision, body, client, digest, transaction.encode()
+            options, len(name), deadline, number, revision, body, client, digest, transaction.encode()
         )
         return fixed + name + head
 
@@ -118,6 +123,7 @@ class OpenMessage(NamedTuple):
             upgrade,
             payload[start:],
             client,
+            bool(options & _STAY),
         )
 
 
