@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -94,6 +95,8 @@ class DaemonOptions(usage.Options):
         self.settings = loaded
         file = loaded.log.file
         self.writer = LineWriter(STANDARD_OUTPUT if file is None else str(file))
+        # Every connection to a provider would leave two lines that tell an operator nothing.
+        Factory.noisy = False
         if "twisted.internet.reactor" not in sys.modules:
             install_slim_reactor()
         self._prepare_twistd()
