@@ -243,7 +243,7 @@ def build_front_door(
     reactor: Any,
 ) -> FrontDoor:
     """What decides what a connection is."""
-    enrolment = EnrolmentFactory(lambda request: redeem(authority, request), reactor)
+    enrolment = EnrolmentFactory(lambda request: redeem(authority, request, tunnels.dialled), reactor)
     return FrontDoor(
         settings.hosts.connect,
         certificates,

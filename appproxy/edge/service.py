@@ -33,7 +33,7 @@ from appproxy.edge.assembly import (
 )
 from appproxy.edge.numbers import EdgeNumbers
 from appproxy.edge.relay_feed import RelayFeed
-from appproxy.edge.tunnels import InsideTunnels, Tunnels
+from appproxy.edge.tunnels import InsideTunnels, RemoteTunnels, Tunnels
 from appproxy.edge.web import Web
 from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
@@ -158,7 +158,8 @@ class EdgeService(DaemonService):
         address = f"{settings.hosts.connect}:{addresses_of(settings).port}"
         if settings.relay.mode == "inside":
             return InsideTunnels(self.reactor, self._schedule, authority, address)
-        raise CannotStart(EXIT_UNAVAILABLE, 'relay.mode = "remote" is not supported yet')
+        dial = settings.relay.dial
+        return RemoteTunnels(self.reactor, self._schedule, authority, lambda: identity.current, dial, address)
 
     async def _listen(
         self, web: Web, tunnels: Tunnels, authority: Authority, identity: ServerIdentity

@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IProtocol
 
 from appproxy.pki.authority import Authority
+from appproxy.pki.identity import Identity
 from appproxy.relay.catalog import RelayCatalog
+from appproxy.relay.dialers import RelayDialers
 from appproxy.relay.hub import RelayHub
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import StreamOpener
@@ -24,11 +26,13 @@ class Tunnels(Protocol):
     @ivar opener: opens streams.
     @ivar accept: makes the protocol of a connector's tunnel; L{None} where they end elsewhere.
     @ivar addresses: what join tokens tell newcomers to dial.
+    @ivar dialled: what connectors then dial for their tunnels; empty where that is the same.
     """
 
     opener: StreamOpener
     accept: Callable[[], IProtocol] | None
     addresses: Sequence[str]
+    dialled: Sequence[str]
 
     def update(self, catalog: RelayCatalog) -> None:
         """Another catalog, another registry."""
@@ -51,6 +55,7 @@ class InsideTunnels:
         self.opener: StreamOpener = LocalOpener(self._hub.broker)
         self.accept: Callable[[], IProtocol] | None = self._hub.accept
         self.addresses: Sequence[str] = (address,)
+        self.dialled: Sequence[str] = ()
         self.update = self._hub.update
         self.tunnels = self._hub.tunnels
         self.live_revision = self._hub.live_revision
@@ -58,3 +63,33 @@ class InsideTunnels:
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """See L{Tunnels.stop}."""
         return DeferredList(self._hub.drain(drain_seconds))
+
+
+class RemoteTunnels:
+    """
+    Relays elsewhere, which the edge dials.
+
+    @param dial: C{host:port} of the relays.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        schedule: Schedule,
+        authority: Authority,
+        identity: Callable[[], Identity],
+        dial: Sequence[str],
+        address: str,
+    ) -> None:
+        self._dialers = RelayDialers(reactor, schedule, dial, identity, authority.renew)
+        self.opener: StreamOpener = self._dialers.opener
+        self.accept: Callable[[], IProtocol] | None = None
+        self.addresses: Sequence[str] = (address,)
+        self.dialled: Sequence[str] = tuple(dial)
+        self.update = self._dialers.update
+        self.tunnels = self._dialers.tunnels
+        self.live_revision = self._dialers.live_revision
+
+    def stop(self, drain_seconds: float) -> Deferred[Any]:
+        """See L{Tunnels.stop}."""
+        return self._dialers.stop(drain_seconds)

@@ -67,7 +67,11 @@ def enroll(
     csr = create_key_and_csr(directory)
     request = EnrolmentRequest(secret=token.secret, csr=csr.decode(), name=name)
     answer, root = _ask_any(token, encode_request(request), now)
-    enrolment = Enrolment(answer.name, answer.group, token.addresses, token.connect_host)
+    try:
+        addresses = tuple(str(HostPort.parse(address)) for address in answer.addresses) or token.addresses
+    except ValueError as error:
+        raise EnrolmentFailed(f"the edge names an address that is none: {error}") from error
+    enrolment = Enrolment(answer.name, answer.group, addresses, token.connect_host)
     try:
         return save(directory, answer.certificate.encode(), certificate_to_pem(root), enrolment, now())
     except BadCertificate as error:

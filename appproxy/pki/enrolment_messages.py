@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ class EnrolmentAnswer:
     @ivar certificate: the chain (PEM), the holder's first.
     @ivar ca: the root (PEM).
     @ivar group: the connector group; empty for others than connectors.
+    @ivar addresses: C{host:port} to dial for tunnels; empty: those of the token.
     """
 
     id: str
@@ -70,6 +72,7 @@ class EnrolmentAnswer:
     group: str
     certificate: str
     ca: str
+    addresses: tuple[str, ...] = ()
 
 
 def is_name(text: str) -> bool:
@@ -97,7 +100,7 @@ def decode_request(content: bytes) -> EnrolmentRequest:
     @raise BadMessage: if this is no request.
     """
     plain = _plain(content)
-    if set(plain) != {"secret", "csr", "name"}:
+    if set(plain) != {"secret", "csr", "name"} or not _are_texts(plain.values()):
         raise BadMessage("not a request")
     if plain["name"] and not is_name(plain["name"]):
         raise BadMessage("not a name")
@@ -110,12 +113,17 @@ def decode_answer(content: bytes) -> EnrolmentAnswer:
     @raise BadMessage: if this is no answer.
     """
     plain = _plain(content)
-    if set(plain) == {"refused"}:
+    if set(plain) == {"refused"} and _are_texts(plain.values()):
         reason = plain["refused"]
         raise EnrolmentRefused(reason if _REASON.match(reason) else "unavailable")
-    if set(plain) != set(EnrolmentAnswer.__dataclass_fields__):
+    addresses = plain.pop("addresses", None)
+    if set(plain) != set(EnrolmentAnswer.__dataclass_fields__) - {"addresses"} or not isinstance(
+        addresses, list
+    ):
         raise BadMessage("not an answer")
-    return EnrolmentAnswer(**plain)
+    if not _are_texts((*plain.values(), *addresses)):
+        raise BadMessage("not texts")
+    return EnrolmentAnswer(**plain, addresses=tuple(addresses))
 
 
 class MessageReader:
@@ -150,6 +158,8 @@ def _plain(content: bytes) -> dict[str, Any]:
         raise BadMessage("not JSON") from None
     if not isinstance(plain, dict) or plain.pop("v", None) != _VERSION:
         raise BadMessage("not of this version")
-    if not all(isinstance(value, str) for value in plain.values()):
-        raise BadMessage("not texts")
     return plain
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -83,14 +83,18 @@ def make_token(
     )
 
 
-def redeem(authority: Authority, request: EnrolmentRequest) -> Deferred[EnrolmentAnswer]:
+def redeem(
+    authority: Authority, request: EnrolmentRequest, addresses: Sequence[str] = ()
+) -> Deferred[EnrolmentAnswer]:
     """
     Give a certificate for a token.
 
+    @param addresses: C{host:port} that connectors are to dial, where the tunnels do not
+        end at the token's addresses.
     @raise EnrolmentRefused: (as a failure) with the reason.
     @raise StoreUnavailable: (as a failure) if the store is away.
     """
-    return Deferred.fromCoroutine(_redeem(authority, request))
+    return Deferred.fromCoroutine(_redeem(authority, request, tuple(addresses)))
 
 
 async def _make_token(
@@ -126,7 +130,9 @@ async def _make_token(
     return token
 
 
-async def _redeem(authority: Authority, request: EnrolmentRequest) -> EnrolmentAnswer:
+async def _redeem(
+    authority: Authority, request: EnrolmentRequest, addresses: tuple[str, ...]
+) -> EnrolmentAnswer:
     key = JOIN_TOKENS + secret_digest(request.secret)
     for _ in range(ATTEMPTS):
         item = await authority.store.get(key)
@@ -139,7 +145,7 @@ async def _redeem(authority: Authority, request: EnrolmentRequest) -> EnrolmentA
             raise EnrolmentRefused(error.reason) from error
         if record["used"] is not None:
             return _repeated(record["used"], used_key)
-        answer = await _join(authority, item, record, request, used_key)
+        answer = await _join(authority, item, record, request, used_key, addresses)
         if answer is not None:
             return answer
     raise StoreUnavailable("the records of connectors change all the time")
@@ -155,11 +161,17 @@ def _living(authority: Authority, item: Item | None) -> dict[str, Any] | None:
 def _repeated(used: dict[str, Any], used_key: str) -> EnrolmentAnswer:
     if not hmac.compare_digest(used["key"], used_key):
         raise EnrolmentRefused("token_used")
-    return EnrolmentAnswer(**used["answer"])
+    answer = used["answer"]
+    return EnrolmentAnswer(**{**answer, "addresses": tuple(answer["addresses"])})
 
 
 async def _join(
-    authority: Authority, item: Item, record: dict[str, Any], request: EnrolmentRequest, used_key: str
+    authority: Authority,
+    item: Item,
+    record: dict[str, Any],
+    request: EnrolmentRequest,
+    used_key: str,
+    addresses: tuple[str, ...],
 ) -> EnrolmentAnswer | None:
     """Issue the certificate and mark the token used, at once; L{None} if another change came between."""
     known = await authority.store.list(CONNECTORS)
@@ -179,6 +191,7 @@ async def _join(
         group=record["group"],
         certificate=chain.decode(),
         ca=authority.ca_pem.decode(),
+        addresses=addresses if record["role"] == "connector" else (),
     )
     used = encode_document({**record, "used": {"key": used_key, "answer": vars(answer)}})
     try:

@@ -1,0 +1,150 @@
+"""
+The relay's life as a daemon of its own: its identity, its port, its certificate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from appproxy.config.daemon import (
+    EXIT_NOT_ENROLLED,
+    EXIT_UNAVAILABLE,
+    CannotStart,
+    DaemonOptions,
+    DaemonService,
+)
+from appproxy.config.relay import RelaySettings
+from appproxy.observe.metrics import Key, Metrics
+from appproxy.observe.metrics_service import MetricsService
+from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.relay.door import RelayDoor
+from appproxy.relay.edges import Edges
+from appproxy.transport.addresses import ListenAddress
+from appproxy.transport.contexts import BadCertificate
+from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
+from appproxy.transport.turn import end_of_turn
+
+RENEWAL_CHECK_SECONDS: Final = 3600.0
+"""How often it is asked whether the certificate is due: a small part of its year."""
+
+
+class RelayService(DaemonService):
+    """The broker on a machine of its own, from its configuration."""
+
+    _identity: Identity
+
+    def __init__(self, reactor: Any, options: DaemonOptions) -> None:
+        DaemonService.__init__(self, reactor, options)
+        self._settings: RelaySettings = options.settings
+        self._writer = options.writer
+        self._edges = Edges(reactor, end_of_turn(reactor))
+        self._door = RelayDoor(self._edges.accept)
+        self._ports: list[IListeningPort] = []
+        self._metrics: MetricsService | None = None
+        self._renewing = LoopingCall(self._renew_if_due)
+        self._renewing.clock = reactor
+
+    async def start(self) -> None:
+        """Load the identity and listen. Whom to trust, edges will say."""
+        self._identity = self._load_identity()
+        self._door.show(self._identity)
+        try:
+            await self._listen()
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"cannot listen: {error}") from error
+        self._renewing.start(RENEWAL_CHECK_SECONDS, now=False)
+        self._log.info("{event}: relay {relay}", event="ready", relay=self._identity.name)
+        self.notifier.ready()
+
+    async def stop(self) -> None:
+        """Close the door, and let what is under way end."""
+        self._log.info("{event}", event="draining")
+        if self._renewing.running:
+            self._renewing.stop()
+        await DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
+        await DeferredList(self._edges.drain(self._settings.limits.drain_timeout))
+        self._edges.stop()
+        if self._metrics is not None:
+            await self._metrics.stopService()
+
+    def reload(self) -> None:
+        """The log file was rotated away."""
+        self._writer.reopen()
+        self._log.info("{event}", event="config_reloaded")
+
+    def _load_identity(self) -> Identity:
+        try:
+            identity = load(self._settings.identity)
+        except NotEnrolled as error:
+            raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
+        if identity.role != "relay":
+            raise CannotStart(EXIT_NOT_ENROLLED, f"the identity is that of a {identity.role}, not of a relay")
+        if identity.is_expired(self.reactor.seconds()):
+            raise CannotStart(
+                EXIT_NOT_ENROLLED, "the relay's certificate has expired: run `appproxy enroll` again"
+            )
+        return identity
+
+    async def _listen(self) -> None:
+        reactor, settings = self.reactor, self._settings
+        limit = ConnectionLimit(settings.limits.connections)
+        for text in settings.listen.https:
+            address = ListenAddress.parse(text)
+            self._ports += await listen(reactor, address, self._door.choose, reactor, limit=limit)
+        metrics_address = ListenAddress.parse(settings.metrics.listen)
+        self._metrics = MetricsService(
+            reactor,
+            lambda build: listen_plain(reactor, metrics_address, build),
+            self._numbers(),
+            lambda: self._edges.attached > 0,
+        )
+        await self._metrics.start()
+
+    def _numbers(self) -> Metrics:
+        metrics = Metrics()
+        metrics.watch("tunnels", self._tunnels)
+        metrics.watch("tunnel_streams", self._streams)
+        metrics.watch("catalog_revision", lambda: self._edges.hub.catalog.revision)
+        metrics.watch(
+            "certificate_expiry_seconds",
+            lambda: {("identity",): self._identity.expires_at - self.reactor.seconds()},
+        )
+        return metrics
+
+    def _tunnels(self) -> dict[Key, float]:
+        counted: Counter[Key] = Counter((link.group,) for link in self._edges.hub.links if link.up_since)
+        return {**counted, ("",): self._edges.attached}
+
+    def _streams(self) -> dict[Key, float]:
+        counted: Counter[Key] = Counter()
+        for link in self._edges.hub.links:
+            counted[(link.connector,)] += link.load
+        return dict(counted)
+
+    # -- the certificate
+
+    def _renew_if_due(self) -> None:
+        if self._identity.renewal_due(self.reactor.seconds()):
+            renewing = self._edges.renewals.of_relay(self._identity.csr())
+            renewing.addCallback(self._renewed).addErrback(self._not_renewed)
+
+    def _renewed(self, chain_pem: bytes) -> None:
+        self._identity = self._identity.accept(chain_pem, self.reactor.seconds())
+        self._door.show(self._identity)
+        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=self._identity.expires_at)
+
+    def _not_renewed(self, failure: Failure) -> None:
+        ours = failure.check(BadCertificate, OSError)
+        self._log.warn(
+            "{event}: {why}",
+            event="renewal_failed",
+            why=failure.getErrorMessage(),
+            fault="ours" if ours else "operator",
+        )
