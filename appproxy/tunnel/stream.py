@@ -238,6 +238,9 @@ class Stream:
         self._close_unused_request()
         self._sending = ENDED
         if self._pending:
+            if self._pending[-1][0] == OPEN:
+                # FIN on an OPEN says that there is no body at all, not that it is empty.
+                self._queue(END, b"")
             return
         if self._last >= 0 and self._epoch == self._box.epoch:
             parts, last = self._box.parts, self._last
@@ -338,19 +341,21 @@ class Stream:
                 self._announced = True
             self._queued -= size
             self._box.queued -= size
-            if not pending and self._sending == ENDED:
+            ends = not pending and self._sending == ENDED
+            if ends and kind != END:
                 flags |= FIN
             out.append(pack_header(kind, flags, self.id, size))
             if size:
                 out.append(payload)
             used += size + 10
-            if flags & FIN:
+            if ends:
                 self._part(out)
         return used
 
     def announce(self, payload: bytes) -> None:
         """Send OPEN."""
         self._send(OPEN, payload, 0, FIN if self._sending == ENDED else 0)
+        self._last = -1
         self._announced = not self._pending
 
     def credited(self, amount: int) -> None:

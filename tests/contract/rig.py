@@ -200,6 +200,7 @@ class Behind:
 class Rig:
     """
     @ivar finished: every transaction that was written to the log.
+    @ivar clients: all that ever connected.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class Rig:
         self.network = Network(self.clock)
         self.behind = Behind(self.network)
         self.finished: list[Transaction] = []
+        self.clients: list[Client] = []
         self._revision = 0
         self._connector_groups = dict(connectors if connectors is not None else {"hq": "main"})
         self._schedule = end_of_turn(self.clock)
@@ -358,6 +360,7 @@ class Rig:
 
     def _connected(self, channel: Protocol) -> Client:
         client = Client(self.network)
+        self.clients.append(client)
         self.network.connect(client, channel)
         self.network.run()
         return client

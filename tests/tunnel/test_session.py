@@ -76,6 +76,23 @@ class ExchangeTests(SynchronousTestCase):
         )
         self.assertEqual(pair.opener.session.active_streams + pair.acceptor.session.active_streams, 0)
 
+    def test_empty_body(self) -> None:
+        """A body that turns out empty at once is not the same as none: OPEN then goes without FIN."""
+        for body in (0, UNTIL_END):
+            for head in (b"POST /", b"POST /" + b"x" * 60_000):
+                pair = Pair()
+                stream, client = pair.open(request(head, body=body))
+                stream.end()
+                pair.pump()
+                server = pair.acceptor.listener.served[-1]
+                self.assertEqual(server.calls, [("ended",)])
+                stream_of(server).head(b"200")
+                stream_of(server).end()
+                pair.pump()
+                self.assertEqual(client.calls, [("head", b"200"), ("ended",)])
+                self.assertEqual(pair.opener.session.active_streams, 0)
+                self.assertEqual(pair.acceptor.session.active_streams, 0)
+
     def test_head_alone(self) -> None:
         """An answer without body is one frame."""
         client, server = self.pair.exchange()
