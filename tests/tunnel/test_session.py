@@ -255,6 +255,7 @@ class ResetTests(SynchronousTestCase):
         pair.pump()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(server.calls, [("reset", "bug")])
+        self.assertEqual(client.calls[-1], ("reset", "bug"))
         self.assertEqual(other.body, b"x")
 
     def test_bug_while_draining(self) -> None:
