@@ -29,6 +29,9 @@ from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 from appproxy.transport.wheel import Timer, TimerWheel
 
+MAXIMUM_GATHERED: Final = 32
+"""Pieces of pipelined requests' answers that are gathered into one write: about 32 KiB of pages."""
+
 _ERRORS_OF_STATUS: Final = {
     400: Error.BadRequest,
     405: Error.MethodNotAllowed,
@@ -280,6 +283,8 @@ class EdgeChannel(Line):
     def _next_request(self) -> list[RequestEvent] | None:
         if self._between or self._closing or self._raw or not (self._received and self._answered):
             return None
+        if len(self._out) >= MAXIMUM_GATHERED:
+            self._flush()
         if self._client_is_slow:
             # Whoever asks and does not read gets no further answers into our memory.
             return None

@@ -75,7 +75,7 @@ class BodiesContract(ContractCase):
         self.assertEqual((head.all(b"content-length"), head.rest), ([b"0"], b""))
 
     def test_chunked_up(self) -> None:
-        """A chunked body is taken apart and chunked anew; extensions stay behind, good trailers come along."""
+        """A chunked body is chunked anew; extensions stay behind, good trailers come along."""
         client, backend, head = self.forward(
             request(
                 b"PUT /f HTTP/1.1",
@@ -198,11 +198,11 @@ class BodiesContract(ContractCase):
 
     def test_continue_that_nobody_asked_for(self) -> None:
         """A 100 for a client that did not ask stays behind."""
-        client, answer = self.answer(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na")
+        _, answer = self.answer(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na")
         self.assertEqual((answer.status, answer.rest), (200, b"a"))
 
     def test_refused_instead_of_continue(self) -> None:
-        """A final answer instead of the 100 is delivered, and what comes in its stead is not taken for a request."""
+        """A final answer instead of the 100 is delivered; what comes in its stead is no request."""
         client, backend, _ = self.forward(
             request(b"POST / HTTP/1.1", b"Content-Length: 30", b"Expect: 100-continue")
         )
@@ -226,7 +226,7 @@ class BodiesContract(ContractCase):
         self.assertEqual(Head(old.take()).status, 200)
 
     def test_early_answer(self) -> None:
-        """An answer that comes before the upload's end is delivered, and the connection lives on if the rest is short."""
+        """An answer before the upload's end is delivered, and a short rest keeps the connection."""
         client, backend, _ = self.forward(request(b"POST / HTTP/1.1", b"Content-Length: 9", body=b"abc"))
         backend.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
         answer = Head(client.take())
@@ -257,7 +257,7 @@ class BodiesContract(ContractCase):
             client.send(request(method + b" /x HTTP/1.1", b"Content-Length: 2", body=b"<>"))
             self.assertEqual(Head(backend.take()).rest, b"<>")
             backend.send(OK + b"Content-Length: 0\r\n\r\n")
-            self.assert_works(client)
+            self.assertEqual(Head(client.take()).status, 200)
 
     def test_both_directions_at_once(self) -> None:
         """An answer may begin before the request ends, and both go on for long and slowly (RDG_IN_DATA)."""

@@ -179,8 +179,12 @@ class Behind:
             return fail(BackendError("backend_refused", f"{host}: refused"))
         if host not in self.silent:
             return succeed(self._connect(host, closed))
-        later: Deferred[BackendConnection] = Deferred()
-        self.waiting.append(lambda: later.callback(self._connect(host, closed)))
+
+        def answer() -> None:
+            later.callback(self._connect(host, closed))
+
+        later: Deferred[BackendConnection] = Deferred(lambda _: self.waiting.remove(answer))
+        self.waiting.append(answer)
         return later
 
     def answer_dials(self) -> None:
@@ -325,6 +329,10 @@ class Rig:
 
     def tunnel_leaving(self, end: TunnelEnd) -> None:
         """Nothing to do."""
+
+    def tunnel_refused(self, end: TunnelEnd, reason: str) -> None:
+        """No test's connector is."""
+        raise AssertionError(reason)
 
     def renewed(self, certificate_pem: str) -> None:
         """Nothing to do."""
