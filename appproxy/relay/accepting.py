@@ -13,8 +13,11 @@ from twisted.logger import Logger
 from appproxy.model.refusal import Fault
 from appproxy.pki.tunnel_peer import TunnelPeer, tunnel_peer
 from appproxy.transport.turn import Schedule
+from appproxy.tunnel.frames import GOAWAY, HELLO, encode
+from appproxy.tunnel.messages import pack_hello, pack_reason
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
+from appproxy.tunnel.settings import TunnelSettings
 
 
 class NotAdmitted(Exception):
@@ -22,11 +25,13 @@ class NotAdmitted(Exception):
     A peer gets no tunnel; the text says why.
 
     @ivar fault: whose fault it is, for the log.
+    @ivar goodbye: the reason of the GOAWAY that tells the peer; empty to tell it nothing.
     """
 
-    def __init__(self, why: str, fault: Fault = "peer") -> None:
+    def __init__(self, why: str, fault: Fault = "peer", goodbye: str = "") -> None:
         super().__init__(why)
         self.fault = fault
+        self.goodbye = goodbye
 
 
 class AcceptedEnd(Protocol):
@@ -57,6 +62,12 @@ class Host(Protocol):
 
         @raise NotAdmitted: if it is not trusted all the same.
         """
+
+
+def farewell(reason: str) -> bytes:
+    """The frames of a tunnel that ends with its beginning: HELLO, and GOAWAY with a reason."""
+    hello = encode(HELLO, 0, pack_hello("opener", TunnelSettings()))
+    return hello + encode(GOAWAY, 0, pack_reason(reason, "", 0))
 
 
 class AcceptedTunnel(TunnelProtocol):
@@ -93,6 +104,8 @@ class AcceptedTunnel(TunnelProtocol):
                 why=str(problem),
                 fault=problem.fault,
             )
+            if problem.goodbye:
+                self.farewell = farewell(problem.goodbye)
             return str(problem)
         end.timed = self.pong
         self.lost.addCallback(end.closed)

@@ -33,6 +33,14 @@ class RelayCatalog:
     registry_revision: int = 0
     applications: Mapping[str, str] = field(default_factory=dict)
 
+    def doubt(self, identity: PeerIdentity) -> str:
+        """
+        What a holder is told whom L{trusted} does not know: C{revoked}, or C{not_trusted}, which
+        may change when the registry comes to know it.
+        """
+        known = self.connectors.get(identity.id)
+        return "revoked" if known is not None and known.revoked_at else "not_trusted"
+
     def trusted(self, identity: PeerIdentity) -> Connector | None:
         """
         The registry's word on a certificate: its holder, unless it is unknown,

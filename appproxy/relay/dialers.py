@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,6 +31,10 @@ RELAY: Final = frozenset({"relay"})
 
 SETTINGS: Final = TunnelSettings(growth_limit=256 * MIB)
 """The answers to all requests come through these few tunnels."""
+
+
+DialTunnel = Callable[[Any, str, Identity, IProtocolFactory, frozenset[str]], Deferred[Any]]
+"""L{appproxy.pki.tunnel_peer.dial_tunnel}."""
 
 
 class Renew(Protocol):
@@ -56,6 +61,7 @@ class RelayDialers:
         dial: Sequence[str],
         identity: Callable[[], Identity],
         renew: Renew,
+        connect: DialTunnel = dial_tunnel,
     ) -> None:
         self._clock = reactor
         self._identity = identity
@@ -68,7 +74,7 @@ class RelayDialers:
             schedule,
             "opener",
             SETTINGS,
-            lambda address, above: dial_tunnel(reactor, address, identity(), above, RELAY),
+            lambda address, above: connect(reactor, address, identity(), above, RELAY),
             lambda address: RelayLink(address, self),
             self._unfit,
         )

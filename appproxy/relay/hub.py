@@ -65,7 +65,7 @@ class RelayHub:
         """See L{appproxy.relay.accepting.Host.admit}."""
         known = self.catalog.trusted(peer.identity)
         if known is None or peer.role != "connector":
-            raise NotAdmitted("it is not trusted")
+            raise NotAdmitted("it is not trusted", goodbye=self.catalog.doubt(peer.identity))
         link = ConnectorLink(peer, known, tunnel.peer_host, self)
         self.links[link] = tunnel
         return link
@@ -76,7 +76,8 @@ class RelayHub:
         for link, tunnel in list(self.links.items()):
             known = catalog.connectors.get(link.connector)
             if known is None or known.revoked_at:
-                tunnel.abort("the connector is not trusted any more")
+                # The connector should know that there is nothing to come back for.
+                tunnel.drain(0.0, catalog.doubt(link.peer.identity))
             elif known.group != link.group:
                 tunnel.abort("the connector serves another group now")
             else:
