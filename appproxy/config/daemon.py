@@ -4,6 +4,7 @@ What the three daemons share: options, how they start, and how they say why not.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -94,6 +95,8 @@ class DaemonOptions(usage.Options):
             raise SystemExit(0)
         self.settings = loaded
         file = loaded.log.file
+        if file is not None:
+            _check_writable(path, file)
         self.writer = LineWriter(STANDARD_OUTPUT if file is None else str(file))
         # Every connection to a provider would leave two lines that tell an operator nothing.
         Factory.noisy = False
@@ -119,6 +122,17 @@ class DaemonOptions(usage.Options):
             level=settings.level,
             format=settings.format_on(terminal=terminal),
         )
+
+
+def _check_writable(path: Path, file: Path) -> None:
+    """A daemon whose log goes nowhere should not run."""
+    try:
+        with file.open("ab"):
+            return
+    except OSError as error:
+        problem = Problem(str(path), None, "log.file", f"{file} cannot be written: {error.strerror}")
+        print(problem, file=sys.stderr)
+        raise SystemExit(EXIT_CONFIGURATION) from error
 
 
 class DaemonService(Service):
@@ -154,7 +168,7 @@ class DaemonService(Service):
         Service.setServiceParent(self, parent)
 
     def startService(self) -> None:
-        """Begin to start once the reactor runs."""
+        """Begin to start."""
         Service.startService(self)
         self._starting = Deferred.fromCoroutine(self.start())
         self._starting.addErrback(self._failed)
@@ -174,21 +188,20 @@ class DaemonService(Service):
         self._log.info("{event}", event="stopped", daemon=self.daemon)
         self._options.writer.flush()
 
+    def give_up(self, code: int, event: str, why: str) -> None:
+        """Stop in good order and end with this exit code: going on does not help."""
+        self._log.error("{event}: {why}", event=event, why=why, fault="operator", daemon=self.daemon)
+        exit_with(self.reactor, code, self._options.writer)
+
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
         error = failure.value
         if isinstance(error, CannotStart):
-            code = error.code
-            self._log.error(
-                "{event}: {why}", event="cannot_start", why=str(error), fault="operator", daemon=self.daemon
-            )
-        else:
-            code = EXIT_CRASHED
-            self._log.failure(
-                "{event}", failure, event="cannot_start", fault="ours", daemon=self.daemon
-            )
-        exit_with(self.reactor, code, self._options.writer)
+            self.give_up(error.code, "cannot_start", str(error))
+            return
+        self._log.failure("{event}", failure, event="cannot_start", fault="ours", daemon=self.daemon)
+        exit_with(self.reactor, EXIT_CRASHED, self._options.writer)
 
 
 def exit_with(reactor: Any, code: int, writer: LineWriter) -> None:
@@ -196,13 +209,17 @@ def exit_with(reactor: Any, code: int, writer: LineWriter) -> None:
 
     def end() -> None:
         writer.stop()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # twistd itself knows no exit codes but 0 and 1.
-        os._exit(code)
+        # twistd itself knows no exit codes but 0 and 1, and has its pid file to remove before.
+        atexit.register(_exit, code)
 
     reactor.addSystemEventTrigger("after", "shutdown", end)
     reactor.callLater(0, reactor.stop)
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def install_signals(reactor: Any, reload: Callable[[], None]) -> None:

@@ -11,7 +11,14 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
 from appproxy.config.connector import ConnectorSettings
-from appproxy.config.daemon import EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE, CannotStart, DaemonOptions, DaemonService
+from appproxy.config.daemon import (
+    EXIT_CONFIGURATION,
+    EXIT_NOT_ENROLLED,
+    EXIT_UNAVAILABLE,
+    CannotStart,
+    DaemonOptions,
+    DaemonService,
+)
 from appproxy.connector.allow_list import AllowList
 from appproxy.connector.backends import Backends
 from appproxy.connector.numbers import ConnectorNumbers
@@ -31,8 +38,17 @@ from appproxy.tunnel.settings import TunnelSettings
 RENEWAL_CHECK_SECONDS: Final = 3600.0
 """How often it is asked whether the certificate is due: a small part of its thirty days."""
 
+NOT_TRUSTED_SECONDS: Final = 60.0
+"""
+How long a connector that no relay knows goes on trying: the news of an enrolment or of a
+renewed certificate takes moments.
+"""
+
 READY_AFTER_SECONDS: Final = 10.0
 """Ready without a tunnel too: systemd should not kill a connector whose edge is away."""
+
+
+_EXPIRED: Final = "the connector's certificate has expired: run `appproxy enroll` again"
 
 
 class ConnectorService(DaemonService):
@@ -49,6 +65,7 @@ class ConnectorService(DaemonService):
         self._renewing = LoopingCall(self._renew_if_due)
         self._renewing.clock = reactor
         self._first_tunnel: Deferred[None] = Deferred()
+        self._refused_since: float | None = None
 
     async def start(self) -> None:
         """Load the identity and dial."""
@@ -67,20 +84,26 @@ class ConnectorService(DaemonService):
             catalog = CatalogCopy(allow_list, settings.allowed_sso, backends.pool)
             return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served)
 
-        supervisor = self._supervisor = Supervisor(
-            self.reactor,
-            end_of_turn(self.reactor),
-            (*identity.addresses, *settings.connect),
-            self._current_identity,
-            make_end,
-            TunnelSettings(max_streams=settings.limits.streams),
-        )
+        try:
+            supervisor = self._supervisor = Supervisor(
+                self.reactor,
+                end_of_turn(self.reactor),
+                (*identity.addresses, *settings.connect),
+                self._current_identity,
+                make_end,
+                TunnelSettings(max_streams=settings.limits.streams),
+            )
+        except ValueError as error:
+            raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
         self._numbers.watch(supervisor)
         await self._start_metrics(supervisor)
         supervisor.start()
         self._renewing.start(RENEWAL_CHECK_SECONDS, now=False)
-        self._first_tunnel.addTimeout(READY_AFTER_SECONDS, self.reactor).addErrback(lambda _: None)
-        await self._first_tunnel
+        try:
+            await self._first_tunnel.addTimeout(READY_AFTER_SECONDS, self.reactor)
+        except TimeoutError:
+            # Ready all the same: it goes on dialling.
+            pass
         self._log.info("{event}: {tunnels} tunnels", event="ready", tunnels=len(supervisor.ends))
         self.notifier.ready()
 
@@ -94,10 +117,21 @@ class ConnectorService(DaemonService):
         if self._metrics is not None:
             await self._metrics.stopService()
 
+    def reload(self) -> None:
+        """The connector was enrolled anew, or its log file rotated away."""
+        self._options.writer.reopen()
+        try:
+            self._identity = self._load_identity()
+        except CannotStart as error:
+            self._log.error("{event}: {why}", event="config_rejected", why=str(error), fault="operator")
+            return
+        self._log.info("{event}", event="config_reloaded")
+
     # -- TunnelOwner
 
     def tunnel_up(self, end: TunnelEnd) -> None:
         """A tunnel serves its catalog."""
+        self._refused_since = None
         if not self._first_tunnel.called:
             self._first_tunnel.callback(None)
         self._renew_if_due()
@@ -106,6 +140,33 @@ class ConnectorService(DaemonService):
         """The other side is about to stop."""
         if self._supervisor is not None:
             self._supervisor.leaving(end)
+
+    def tunnel_refused(self, end: TunnelEnd, reason: str) -> None:
+        """
+        A relay does not admit this connector. One that still serves another relay goes on:
+        if it is true, that one will say so too.
+        """
+        self._log.warn(
+            "{event}: by {address}: {reason}",
+            event="tunnel_refused",
+            address=end.address,
+            reason=reason,
+            fault="operator",
+        )
+        supervisor = self._supervisor
+        if supervisor is None or any(
+            other.catalog.revision and not other.leaving for other in supervisor.ends if other is not end
+        ):
+            return
+        now = self.reactor.seconds()
+        if self._refused_since is None:
+            self._refused_since = now
+        if reason == "revoked" or now - self._refused_since >= NOT_TRUSTED_SECONDS:
+            self.give_up(
+                EXIT_NOT_ENROLLED,
+                "revoked",
+                "this connector is not trusted any more: `appproxy enroll` with a new token makes it so",
+            )
 
     def renewed(self, certificate_pem: str) -> None:
         """A new certificate: tunnels dialled from now on show it."""
@@ -129,10 +190,10 @@ class ConnectorService(DaemonService):
             identity = load(self._settings.identity)
         except NotEnrolled as error:
             raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
+        if identity.role != "connector":
+            raise CannotStart(EXIT_NOT_ENROLLED, f"the identity is that of a {identity.role}")
         if identity.is_expired(self.reactor.seconds()):
-            raise CannotStart(
-                EXIT_NOT_ENROLLED, "the connector's certificate has expired: run `appproxy enroll` again"
-            )
+            raise CannotStart(EXIT_NOT_ENROLLED, _EXPIRED)
         return identity
 
     def _current_identity(self) -> Identity:
@@ -153,11 +214,14 @@ class ConnectorService(DaemonService):
                 backend.idle_timeout,
             )
         except (OSError, BadAuthority) as error:
-            raise CannotStart(EXIT_UNAVAILABLE, f"backend.ca_files: {error}") from error
+            raise CannotStart(EXIT_CONFIGURATION, f"backend.ca_files: {error}") from error
 
     def _renew_if_due(self) -> None:
-        identity, supervisor = self._identity, self._supervisor
-        if identity is None or supervisor is None or not identity.renewal_due(self.reactor.seconds()):
+        identity, supervisor, now = self._identity, self._supervisor, self.reactor.seconds()
+        if identity is None or supervisor is None or not identity.renewal_due(now):
+            return
+        if identity.is_expired(now):
+            self.give_up(EXIT_NOT_ENROLLED, "certificate_expired", _EXPIRED)
             return
         for end in supervisor.ends:
             if end.catalog.revision:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.logger import Logger
 
@@ -19,6 +19,9 @@ from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.stream import Stream
 
+REFUSALS: Final = frozenset({"revoked", "not_trusted"})
+"""Reasons of GOAWAY that speak of this connector, not of the tunnel (docs/tunnel.md, section 11)."""
+
 
 class TunnelOwner(Protocol):
     """Who keeps this connector's tunnels."""
@@ -29,6 +32,13 @@ class TunnelOwner(Protocol):
     def tunnel_leaving(self, end: TunnelEnd) -> None:
         """The relay is about to stop: another tunnel should take over."""
 
+    def tunnel_refused(self, end: TunnelEnd, reason: str) -> None:
+        """
+        The relay does not want this connector.
+
+        @param reason: C{revoked}, or C{not_trusted}, which may change.
+        """
+
     def renewed(self, certificate_pem: str) -> None:
         """A new certificate came."""
 
@@ -38,7 +48,7 @@ class TunnelEnd:
     A L{appproxy.tunnel.session.TunnelListener} on the acceptor's side.
 
     @ivar address: where the tunnel leads, for the log.
-    @ivar streams: how many exchanges were served.
+    @ivar leaving: whether the relay is about to close it.
     """
 
     _log = Logger()
@@ -59,6 +69,7 @@ class TunnelEnd:
         self._services = ExchangeServices(catalog, self._principals.get, wheel)
         self._session: TunnelSession | None = None
         self.software = ""
+        self.leaving = False
         self.timed: Callable[[bytes], None] = lambda _payload: None
 
     @property
@@ -149,7 +160,11 @@ class TunnelEnd:
         self._owner.renewed(certificate)
 
     def going_away(self) -> None:
-        """The relay is about to stop."""
+        """The relay is about to stop, or wants no tunnel with us."""
+        self.leaving = True
+        reason, _detail = self.session.peer_goodbye or ("", "")
+        if reason in REFUSALS:
+            self._owner.tunnel_refused(self, reason)
         self._owner.tunnel_leaving(self)
 
     def pong(self, payload: bytes) -> None:

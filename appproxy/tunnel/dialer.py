@@ -120,6 +120,7 @@ class TunnelDialer(Generic[E]):
         self._delay = backoffPolicy(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._attempts = 0
         self._current: E | None = None
+        self._since = 0.0
         self._connecting: Deferred[Any] | None = None
         self._waiting: IDelayedCall | None = None
         self._stopped = False
@@ -148,8 +149,7 @@ class TunnelDialer(Generic[E]):
     def leaving(self, end: E) -> None:
         """The other side is about to close this tunnel: look for the next one now."""
         if end is self._current:
-            self._current = None
-            self._again()
+            self._over()
 
     def _connected(self, protocol: TunnelProtocol, end: E) -> None:
         self._connecting = None
@@ -159,21 +159,25 @@ class TunnelDialer(Generic[E]):
         self.ends[end] = protocol
         self._current = end
         self._last_problem = ""
-        since = self._how.clock.seconds()
+        self._since = self._how.clock.seconds()
         self._log.info("{event}: {address}", event="tunnel_up", address=self._address)
-        protocol.lost.addCallback(lambda why: self._lost(end, why, since))
+        protocol.lost.addCallback(lambda why: self._lost(end, why))
         if self._stopped:
             protocol.abort("stopping")
 
-    def _lost(self, end: E, why: str, since: float) -> None:
+    def _lost(self, end: E, why: str) -> None:
         del self.ends[end]
         end.lost()
         self._log.info("{event}: {address}: {why}", event="tunnel_down", address=self._address, why=why)
-        if self._how.clock.seconds() - since > STABLE_SECONDS:
-            self._attempts = 0
         if end is self._current:
-            self._current = None
-            self._again()
+            self._over()
+
+    def _over(self) -> None:
+        """The tunnel in use is of no more use."""
+        self._current = None
+        if self._how.clock.seconds() - self._since > STABLE_SECONDS:
+            self._attempts = 0
+        self._again()
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None

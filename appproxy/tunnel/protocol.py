@@ -82,6 +82,7 @@ class TunnelProtocol(Protocol):
     @ivar session: made when the connection is.
     @ivar lost: fires with the reason, once, when the connection is gone.
     @ivar refused: why the peer was turned away before anything was said; empty if it was not.
+    @ivar farewell: the frames that tell it so; empty to say nothing.
     @ivar round_trip: seconds that the last ping took; L{None} before the first.
     @ivar bytes_received: of the tunnel's plain bytes, for metrics.
     @ivar bytes_sent: likewise.
@@ -115,6 +116,7 @@ class TunnelProtocol(Protocol):
         self._closing = False
         self._reason = ""
         self.refused = ""
+        self.farewell = b""
         self._heard = False
         self._silent_since = 0.0
         self._pinged_at = 0.0
@@ -133,7 +135,7 @@ class TunnelProtocol(Protocol):
         """Say HELLO, and wait for the peer's; unless it is the wrong one."""
         self.refused = self.unfit_peer()
         if self.refused:
-            self.abort(self.refused)
+            self._turn_away()
             return
         transport: Any = self.transport
         limit_unsent(transport)
@@ -149,6 +151,18 @@ class TunnelProtocol(Protocol):
     def unfit_peer(self) -> str:
         """For subclasses: what is wrong with the peer, before a byte is sent or read; empty if nothing is."""
         return ""
+
+    def _turn_away(self) -> None:
+        """Nothing of an unfit peer is read; it may hear why."""
+        transport: Any = self.transport
+        if not self.farewell:
+            self.abort(self.refused)
+            return
+        self._reason = self.refused
+        self._closing = True
+        transport.write(self.farewell)
+        transport.loseConnection()
+        self._later("close", CLOSE_SECONDS, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the session; a broken rule ends the tunnel."""

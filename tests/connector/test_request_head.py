@@ -1,0 +1,160 @@
+"""L{appproxy.connector.request_head}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from appproxy.connector.request_head import UnfitHead, request_head
+from appproxy.connector.served import Served
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
+from appproxy.transport.wheel import TimerWheel
+from tests.connector.support import Backends, backend
+
+FRAMING = (
+    b"Host",
+    b"Connection",
+    b"Content-Length",
+    b"Transfer-Encoding",
+    b"TE",
+    b"Trailer",
+    b"Keep-Alive",
+    b"Proxy-Connection",
+    b"Proxy-Authorization",
+    b"HTTP2-Settings",
+)
+SSO: dict[str, Any] = {"mode": "headers", "headers": {"X-Remote-User": {"claim": "subject"}}}
+
+
+def served(**options: Any) -> Served:
+    """One application."""
+    clock = Clock()
+    described = backend(**options)
+    return Served(described, "", Backends(clock, TimerWheel(clock)).pool(described))
+
+
+def made(
+    application: Served | None = None,
+    method: bytes = b"GET",
+    target: bytes = b"/",
+    headers: Headers | None = None,
+    signed_on: Headers | None = None,
+    body: int = NO_BODY,
+    upgrade: bool = False,
+) -> tuple[bytes | None, bytes]:
+    """The upgrade's token and the head's bytes."""
+    return request_head(
+        application or served(), method, target, headers or [], signed_on or [], body, upgrade
+    )
+
+
+class RequestHeadTests(SynchronousTestCase):
+    """L{request_head}."""
+
+    def test_host(self) -> None:
+        """The backend gets its own name, or the outer one where the application wants that."""
+        self.assertIn(
+            b"\r\nHost: wiki.corp.example:8080\r\n",
+            made(served(internal="http://wiki.corp.example:8080/"))[1],
+        )
+        plain = backend().model_copy(update={"translate_host_header": False})
+        outer = Served(plain, "", served().pool)
+        self.assertIn(b"\r\nHost: wiki.apps.example.com\r\n", made(outer)[1])
+
+    def test_framing(self) -> None:
+        """The framing is this hop's own."""
+        self.assertIn(b"\r\nContent-Length: 7\r\n", made(method=b"POST", body=7)[1])
+        self.assertIn(b"\r\nContent-Length: 0\r\n", made(method=b"POST", body=0)[1])
+        self.assertIn(b"\r\nTransfer-Encoding: chunked\r\n", made(method=b"POST", body=UNTIL_END)[1])
+        self.assertNotIn(b"ength", made()[1])
+
+    def test_hostile_framing(self) -> None:
+        """An edge that sends framing or routing of its own, however spelt, gets nowhere."""
+        for name in FRAMING:
+            for spelt in (
+                name,
+                name.lower(),
+                name.upper(),
+                name.replace(b"-", b"_"),
+                name.replace(b"-", b"."),
+                b"-" + name + b"_",
+            ):
+                self.assertRaises(UnfitHead, made, headers=[(spelt, b"1")])
+
+    @settings(max_examples=100)
+    @given(st.data())
+    def test_owned_headers(self, data: st.DataObject) -> None:
+        """No spelling of a header that sign-on sends passes from outside."""
+        spelt = b"".join(
+            data.draw(st.sampled_from([bytes([each]).lower(), bytes([each]).upper()]))
+            + data.draw(st.sampled_from([b"", b"", b"", b"-", b"_", b"."]))
+            for each in b"xremoteuser"
+        )
+        head = made(
+            served(sso=SSO, passthrough=False),
+            headers=[(spelt, b"eve")],
+            signed_on=[(b"X-Remote-User", b"ada")],
+        )
+        self.assertNotIn(b"eve", head[1])
+        self.assertEqual(head[1].count(b"X-Remote-User: ada"), 1)
+
+    def test_other_headers_pass(self) -> None:
+        """Everything else passes as it came, in its order."""
+        head = made(headers=[(b"A", b"1"), (b"b", b""), (b"A", b"2"), (b"Authorization", b"Basic eA==")])[1]
+        self.assertTrue(head.endswith(b"\r\nA: 1\r\nb: \r\nA: 2\r\nAuthorization: Basic eA==\r\n\r\n"))
+
+    def test_upgrade(self) -> None:
+        """An upgrade that the application allows is asked for."""
+        token, head = made(headers=[(b"Upgrade", b"WebSocket"), (b"A", b"1")], upgrade=True)
+        self.assertEqual(token, b"websocket")
+        self.assertTrue(head.endswith(b"\r\nA: 1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
+
+    def test_bad_upgrade(self) -> None:
+        """One that it does not, or that two places say differently, is not."""
+        websocket = (b"Upgrade", b"websocket")
+        for method, headers, upgrade in (
+            (b"GET", [(b"Upgrade", b"h2c")], True),
+            (b"GET", [], True),
+            (b"GET", [websocket], False),
+            (b"GET", [websocket, (b"upgrade", b"h2c")], True),
+            (b"GET", [(b"Upgrade", b"\xff")], True),
+            (b"POST", [websocket], True),
+        ):
+            self.assertRaises(UnfitHead, made, method=method, headers=headers, upgrade=upgrade)
+
+    def test_target(self) -> None:
+        """The client's bytes of the path, below the application's own."""
+        below = served(internal="http://wiki.corp.example/inner/", external="https://x.example.com/outer/")
+        self.assertTrue(
+            made(below, target=b"/outer/a%20b?q=/outer/")[1].startswith(b"GET /inner/a%20b?q=/outer/ HTTP")
+        )
+        self.assertTrue(made(target=b"/a%2Fb//c;d?x")[1].startswith(b"GET /a%2Fb//c;d?x HTTP"))
+
+    def test_hostile_target(self) -> None:
+        """An edge can ask for nothing beside the application: no other host, no other path."""
+        below = served(internal="http://wiki.corp.example/inner/", external="https://x.example.com/outer/")
+        for target in (b"http://evil.example/", b"evil.example:80", b"*", b"x"):
+            self.assertRaises(UnfitHead, made, target=target)
+        for target in (
+            b"/other/",
+            b"/outer/../admin",
+            b"/outer/%2e%2e/admin",
+            b"/outer/..%2fadmin",
+            b"/outer/..;/x",
+        ):
+            self.assertRaises(BadMessage, made, below, target=target)
+        self.assertRaises(UnfitHead, made, method=b"CONNECT", target=b"/")
+        self.assertTrue(made(method=b"OPTIONS", target=b"*")[1].startswith(b"OPTIONS * HTTP"))
+
+    def test_line_ends(self) -> None:
+        """Nothing becomes a second line."""
+        for headers in ([(b"A", b"1\r\nB: 2")], [(b"A\r\nB", b"1")], [(b"A", b"\0")], [(b"A b", b"1")]):
+            self.assertRaises(BadMessage, made, headers=headers)
+            self.assertRaises(BadMessage, made, signed_on=headers)
+        self.assertRaises(BadMessage, made, target=b"/a b")
+        self.assertRaises(BadMessage, made, method=b"GET /x")
