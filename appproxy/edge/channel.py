@@ -14,20 +14,21 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.edge.answers import Answer, Answers
-from appproxy.edge.client_writer import PageSink, RequestSink
-from appproxy.edge.exchange import ClientConnection, Exchange, ExchangeServices
-from appproxy.edge.facts import ConnectionFacts, header_values
+from appproxy.edge.answer_line import AnswerLine
+from appproxy.edge.answers import Answer
+from appproxy.edge.channel_services import ChannelServices
+from appproxy.edge.exchange import ClientConnection, Exchange
+from appproxy.edge.facts import header_values
 from appproxy.edge.gate import STORE_AWAY
-from appproxy.edge.line import DRAIN_SECONDS, Line
+from appproxy.edge.line import DRAIN_SECONDS
 from appproxy.edge.verdict import Fetch, Forward, Local, Refuse, Verdict
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import NO_BODY, End, Headers, RequestHead
-from appproxy.httpwire.request_parser import HeadLimits, RequestEvent, RequestParser
-from appproxy.httpwire.writer import Framer, write_response
+from appproxy.httpwire.request_parser import RequestEvent, RequestParser
+from appproxy.httpwire.writer import write_response
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
-from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.transport.wheel import Timer
 
 MAXIMUM_GATHERED: Final = 32
 """Pieces of pipelined requests' answers that are gathered into one write: about 32 KiB of pages."""
@@ -42,51 +43,7 @@ _ERRORS_OF_STATUS: Final = {
 _BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
 
 
-class ChannelServices:
-    """
-    What all channels of one listener share.
-
-    @ivar make_page: for a request that goes to the tree of pages.
-    @ivar fetch: loads a session's record, then calls back.
-    @ivar touch: notes that a session was used.
-    @ivar as_page: whether published applications go through the tree of pages too.
-    @ivar draining: whether connections close after their answer.
-    """
-
-    def __init__(
-        self,
-        judge: Callable[[RequestHead, ConnectionFacts], Verdict],
-        exchanges: ExchangeServices,
-        answers: Answers,
-        make_page: Callable[[EdgeChannel, RequestHead, Transaction, Local | Forward], PageSink],
-        fetch: Callable[[str, Callable[[], None]], None],
-        touch: Callable[[str], None],
-        new_transaction: Callable[[], Transaction],
-        wheel: TimerWheel,
-        schedule: Callable[[Callable[[], None]], None],
-        limits: HeadLimits,
-        head_timeout_seconds: float,
-        idle_timeout_seconds: float,
-        as_page: bool = False,
-    ) -> None:
-        self.judge = judge
-        self.exchanges = exchanges
-        self.answers = answers
-        self.make_page = make_page
-        self.fetch = fetch
-        self.touch = touch
-        self.new_transaction = new_transaction
-        self.wheel = wheel
-        self.schedule = schedule
-        self.limits = limits
-        self.head_timeout_seconds = head_timeout_seconds
-        self.idle_timeout_seconds = idle_timeout_seconds
-        self.as_page = as_page
-        self.draining = False
-        self.channels: set[EdgeChannel] = set()
-
-
-class EdgeChannel(Line):
+class EdgeChannel(AnswerLine):
     """
     One HTTP/1.1 connection of a client.
 
@@ -99,20 +56,15 @@ class EdgeChannel(Line):
     _log = Logger()
 
     def __init__(self, services: ChannelServices, client: ClientConnection) -> None:
-        Line.__init__(self, services.wheel, services.schedule, client.facts.scheme == b"http")
-        self._services = services
+        AnswerLine.__init__(self, services, client.facts.scheme == b"http")
         self.client = client
         self._parser = RequestParser(services.limits)
-        self._head: RequestHead | None = None
-        self._sink: RequestSink | None = None
         self._transaction: Transaction | None = None
         # The transaction while it is nobody else's to close.
         self._owed: Transaction | None = None
-        self._framer: Framer | None = None
         self._held: list[RequestEvent] | None = None
         self._received = self._answered = self._between = True
-        self._keep_alive = True
-        self._raw = self._pumping = self._body_paused = False
+        self._pumping = self._body_paused = False
         self._idle_timer: Timer | None = None
         self._head_timer: Timer | None = None
         self._requests = self._idle_requests = 0
@@ -151,35 +103,6 @@ class EdgeChannel(Line):
 
     # -- ClientWriter
 
-    def interim(self, status: int, headers: Headers) -> None:
-        """Write a 1xx; HTTP/1.0 has none."""
-        if self._head is not None and self._head.version >= (1, 1) and not self._closing:
-            self.write(write_response(status, None, headers))
-
-    def head(self, status: int, body: int, headers: Headers) -> None:
-        """Write an answer's head with the framing that this client understands."""
-        head = self._head
-        if head is None or self._closing:
-            return
-        version = head.version
-        framer = self._framer = Framer(body, version)
-        keep = head.keep_alive and head.upgrade is None and not self._services.draining
-        self._keep_alive = keep and not framer.closes
-        headers = headers + framer.headers
-        if not keep:
-            if not framer.closes:
-                headers.append((b"Connection", b"close"))
-        elif version < (1, 1) and not framer.closes:
-            headers.append((b"Connection", b"keep-alive"))
-        self.write(write_response(status, None, headers))
-
-    def data(self, data: bytes) -> None:
-        """Write some of the answer's body."""
-        if self._raw:
-            self.write(data)
-        elif self._framer is not None:
-            self.write(self._framer.data(data))
-
     def end(self, trailers: Headers) -> None:
         """The answer is complete."""
         if self._framer is not None:
@@ -202,22 +125,6 @@ class EdgeChannel(Line):
         """End an upgraded connection in good order."""
         self._sink = None
         self._hang_up()
-
-    def break_off(self) -> None:
-        """
-        End before the answer does, in a way that the client notices. By the framing
-        it does; only a body that ends with the connection needs a sudden end.
-        """
-        self._sink = None
-        if self._framer is not None and self._framer.closes:
-            self._cut()
-        else:
-            self._hang_up()
-
-    def abort(self) -> None:
-        """Cut the connection: not a byte more reaches the client."""
-        self._sink = None
-        self._cut()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a page or a problem document."""

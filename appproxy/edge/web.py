@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from appproxy.catalog.snapshot import Catalog
 from appproxy.edge.answers import Answers
-from appproxy.edge.channel import ChannelServices, EdgeChannel
+from appproxy.edge.channel import EdgeChannel
+from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_writer import PageSink
 from appproxy.edge.exchange import ClientConnection, ExchangeServices
 from appproxy.edge.facts import ConnectionFacts

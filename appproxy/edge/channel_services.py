@@ -1,0 +1,65 @@
+"""
+What the channels of one listener share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from appproxy.edge.answers import Answers
+from appproxy.edge.client_writer import PageSink
+from appproxy.edge.exchange import ExchangeServices
+from appproxy.edge.facts import ConnectionFacts
+from appproxy.edge.verdict import Forward, Local, Verdict
+from appproxy.httpwire.heads import RequestHead
+from appproxy.httpwire.request_parser import HeadLimits
+from appproxy.observe.transaction import Transaction
+from appproxy.transport.wheel import TimerWheel
+
+if TYPE_CHECKING:
+    from appproxy.edge.channel import EdgeChannel
+
+
+class ChannelServices:
+    """
+    What all channels of one listener share.
+
+    @ivar make_page: for a request that goes to the tree of pages.
+    @ivar fetch: loads a session's record, then calls back.
+    @ivar touch: notes that a session was used.
+    @ivar as_page: whether published applications go through the tree of pages too.
+    @ivar draining: whether connections close after their answer.
+    """
+
+    def __init__(
+        self,
+        judge: Callable[[RequestHead, ConnectionFacts], Verdict],
+        exchanges: ExchangeServices,
+        answers: Answers,
+        make_page: Callable[[EdgeChannel, RequestHead, Transaction, Local | Forward], PageSink],
+        fetch: Callable[[str, Callable[[], None]], None],
+        touch: Callable[[str], None],
+        new_transaction: Callable[[], Transaction],
+        wheel: TimerWheel,
+        schedule: Callable[[Callable[[], None]], None],
+        limits: HeadLimits,
+        head_timeout_seconds: float,
+        idle_timeout_seconds: float,
+        as_page: bool = False,
+    ) -> None:
+        self.judge = judge
+        self.exchanges = exchanges
+        self.answers = answers
+        self.make_page = make_page
+        self.fetch = fetch
+        self.touch = touch
+        self.new_transaction = new_transaction
+        self.wheel = wheel
+        self.schedule = schedule
+        self.limits = limits
+        self.head_timeout_seconds = head_timeout_seconds
+        self.idle_timeout_seconds = idle_timeout_seconds
+        self.as_page = as_page
+        self.draining = False
+        self.channels: set[EdgeChannel] = set()
