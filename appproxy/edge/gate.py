@@ -35,7 +35,7 @@ from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
 
 RESERVED: Final = "/.appproxy"
 
-_UNKNOWN_HOST: Final = Refuse(Refusal(Error.NotFound, "unknown_host"), neutral=True)
+UNKNOWN_HOST: Final = Refuse(Refusal(Error.NotFound, "unknown_host"), neutral=True)
 _UNKNOWN_PATH: Final = Refuse(Refusal(Error.NotFound, "unknown_path"), neutral=True)
 _NO_PAGE: Final = Refuse(Refusal(Error.BadRequest, "ambiguous_path"))
 _MISDIRECTED: Final = Refuse(Refusal(Error.MisdirectedRequest, "sni_host_mismatch"), neutral=True, close=True)
@@ -56,9 +56,9 @@ class CookieReader(Protocol):
 
 class Gate:
     """
-    @ivar catalog: the current snapshot; replaced when it changes.
-    @ivar views: the applications' views by id; replaced together with it.
-    @ivar draining: the daemon is about to stop: new requests go elsewhere.
+    @ivar catalog: the current snapshot.
+    @ivar views: the applications' views by id.
+    @ivar plain_hosts: hosts with an application that is published on http.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Gate:
     ) -> None:
         self.catalog = Catalog()
         self.views: Mapping[str, ApplicationView] = {}
+        self.plain_hosts: frozenset[bytes] = frozenset()
         self._sessions = sessions
         self._auth_host = auth_host.encode()
         self._portal_host = portal_host.encode()
@@ -80,6 +81,15 @@ class Gate:
         self._group_names = group_names
         self._rules = rules
         self._now = now
+
+    def serve(self, catalog: Catalog, views: Mapping[str, ApplicationView]) -> None:
+        """Another catalog: a request sees either all of the old one or all of the new one."""
+        self.catalog, self.views = catalog, views
+        self.plain_hosts = frozenset(
+            view.application.external_url.host_text.encode()
+            for view in views.values()
+            if view.scheme == b"http"
+        )
 
     def judge(self, head: RequestHead, connection: ConnectionFacts) -> Verdict:
         """What is to be done with a request. Never raises for what a client sent."""
@@ -92,7 +102,7 @@ class Gate:
             path = canonical_path(head.target)
         except BadMessage as problem:
             if not self.is_known_host(host):
-                return _UNKNOWN_HOST
+                return UNKNOWN_HOST
             return Refuse(Refusal(Error.BadRequest, problem.rule))
         if host == self._auth_host or host == self._portal_host:
             return self._own_host(head, host, path)
@@ -100,24 +110,17 @@ class Gate:
         if path.path.startswith(RESERVED) and (path.path + "/").startswith(RESERVED + "/"):
             return self._reserved(head, host, path, published.id if published else "")
         if published is None:
-            return _UNKNOWN_PATH if host in self.catalog.hosts else _UNKNOWN_HOST
+            return _UNKNOWN_PATH if host in self.catalog.hosts else UNKNOWN_HOST
         view = self.views[published.id]
         if path.ambiguous and not view.passes_ambiguous_paths and not published.alone:
             return Refuse(_ambiguous(path), view.id)
         if view.scheme != connection.scheme:
-            return _UNKNOWN_HOST
+            return UNKNOWN_HOST
         return self._enter(head, host, view)
 
     def is_known_host(self, host: bytes) -> bool:
         """Whether a host is ours or an application's: what port 80 may redirect."""
         return host in (self._auth_host, self._portal_host) or host in self.catalog.hosts
-
-    def is_plain_host(self, host: bytes) -> bool:
-        """Whether an application of this host is published on http."""
-        return any(
-            view.scheme == b"http" and view.application.external_url.host_text.encode() == host
-            for view in self.views.values()
-        )
 
     def may_open(self, view: ApplicationView, principal: Principal) -> bool:
         """Whether a user would be let in: what the portal shows."""
@@ -137,7 +140,7 @@ class Gate:
 
     def _reserved(self, head: RequestHead, host: bytes, path: CanonicalPath, application_id: str) -> Verdict:
         if not self.is_known_host(host):
-            return _UNKNOWN_HOST
+            return UNKNOWN_HOST
         if path.ambiguous:
             return _NO_PAGE
         who = self._who(head, host)

@@ -6,12 +6,9 @@ on http themselves (passthrough ones only). Nothing else.
 from __future__ import annotations
 
 from appproxy.edge.facts import ConnectionFacts
-from appproxy.edge.gate import Gate
+from appproxy.edge.gate import UNKNOWN_HOST, Gate
 from appproxy.edge.verdict import Forward, Redirect, Refuse, Verdict
 from appproxy.httpwire.heads import RequestHead
-from appproxy.model.refusal import Error, Refusal
-
-_UNKNOWN_HOST = Refuse(Refusal(Error.NotFound, "unknown_host"), neutral=True, close=True)
 
 
 class PlainGate:
@@ -28,10 +25,10 @@ class PlainGate:
     def judge(self, head: RequestHead, connection: ConnectionFacts) -> Verdict:
         """A redirect, an http application, or nothing known."""
         if not self._gate.is_known_host(head.host) or head.target == b"*":
-            return _UNKNOWN_HOST
-        if self._gate.is_plain_host(head.host):
+            return UNKNOWN_HOST
+        if head.host in self._gate.plain_hosts:
             verdict = self._gate.judge(head, connection)
-            if isinstance(verdict, (Forward, Refuse)):
+            if isinstance(verdict, (Forward, Refuse)) and verdict is not UNKNOWN_HOST:
                 return verdict
         authority = head.host if self._port == 443 else b"%s:%d" % (head.host, self._port)
         return Redirect(b"https://%s%s" % (authority, head.target))

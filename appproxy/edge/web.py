@@ -115,8 +115,7 @@ class Web:
         """Serve another catalog from now on; what is gone or changed ends its streams."""
         ended: list[str] = []
         self._views.update(catalog, ended.append)
-        # Both at once: a request sees either all of the old catalog or all of the new.
-        self.gate.catalog, self.gate.views = catalog, self._views.by_id
+        self.gate.serve(catalog, self._views.by_id)
         for application_id in ended:
             self.live.end_application(application_id)
 
