@@ -66,6 +66,7 @@ class PrincipalNumbers:
         self._known: OrderedDict[Hashable, Numbered] = OrderedDict()
         self._outdated: dict[Hashable, list[int]] = {}
         self._last = 0
+        self._count = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -88,31 +89,40 @@ class PrincipalNumbers:
             return known
         if known.principal == principal and known.claims == claims:
             renewed = self._known[key] = known._replace(principal=principal, claims=claims)
+            self._known.move_to_end(key)
             return renewed
+        del self._known[key]
         self._outdated.setdefault(key, []).append(known.number)
         return self._enter(key, principal, claims)
 
     def forget(self, key: Hashable) -> bool:
         """A session ended; says whether the tunnel knew it."""
+        numbers = self._outdated.pop(key, [])
         known = self._known.pop(key, None)
-        if known is None:
-            return False
-        for number in (*self._outdated.pop(key, ()), known.number):
+        if known is not None:
+            numbers.append(known.number)
+        self._count -= len(numbers)
+        for number in numbers:
             self._withdraw(number)
-        return True
+        return bool(numbers)
 
     def _enter(self, key: Hashable, principal: Tellable, claims: frozenset[str]) -> Numbered:
         if self._last >= MAXIMUM_NUMBER:
             raise NumbersExhausted()
-        while len(self._known) + len(self._outdated) >= self._maximum and self._known:
-            self.forget(next(iter(self._known)))
+        while self._count >= self._maximum and self._evict():
+            pass
         told = principal.reduced_to(claims)
         self._announce_in_room(self._last + 1, told.encoded)
         self._last += 1
+        self._count += 1
         numbered = Numbered(self._last, told.digest, principal, claims)
         self._known[key] = numbered
-        self._known.move_to_end(key)
         return numbered
+
+    def _evict(self) -> bool:
+        """Forget who was not seen for longest; says whether there was somebody."""
+        oldest = next(iter(self._known), None) if self._known else next(iter(self._outdated), None)
+        return oldest is not None and self.forget(oldest)
 
     def _announce_in_room(self, number: int, encoded: bytes) -> None:
         """Announce; where the peer has no room for so many bytes, the oldest make some."""
@@ -120,9 +130,8 @@ class PrincipalNumbers:
             try:
                 self._announce(number, encoded)
             except TunnelRefused:
-                if not self._known:
+                if not self._evict():
                     raise
-                self.forget(next(iter(self._known)))
             else:
                 return
         self._announce(number, encoded)
