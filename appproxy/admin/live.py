@@ -81,7 +81,8 @@ class LiveWatch:
             behind: tuple[str, ...] = ()
         except TimeoutError:
             behind = self._behind(revision)
-        connectors = {each.get("connector") for each in self._source.tunnels()}
+        tunnels = self._source.tunnels()
+        connectors = {each.get("connector") for each in tunnels if each.get("role") != "relay"}
         return Liveness(self.now() - since, len(connectors), behind)
 
     def _everywhere(self, revision: int) -> Deferred[None]:

@@ -34,8 +34,10 @@ from appproxy.tunnel.stream import Stream
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
 """Safe by definition (RFC 9110 section 9.2.1, RFC 4918, RFC 3253, RFC 5323): doing it twice harms nobody."""
 
-NOTHING_SENT: Final = frozenset({"stale", "draining", "overloaded", "backend_refused", "backend_name"})
-"""Resets with which a connector says that no byte of the request reached the backend."""
+NOTHING_SENT: Final = frozenset(
+    {"stale", "draining", "overloaded", "backend_refused", "backend_name", "no_connector"}
+)
+"""Resets with which a connector, or a relay that has none, says that no byte reached the backend."""
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
 """The connector times the backend itself and says so; past this it is the connector that is silent."""
