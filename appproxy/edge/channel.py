@@ -92,7 +92,7 @@ class EdgeChannel(AnswerLine):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever was at work, and let go of everything."""
-        self._services.channels.discard(self)
+        self._services.leave(self)
         self._line_lost()
         for timer in (self._idle_timer, self._head_timer):
             if timer is not None:

@@ -30,6 +30,8 @@ class ChannelServices:
     @ivar touch: notes that a session was used.
     @ivar as_page: whether published applications go through the tree of pages too.
     @ivar draining: whether connections close after their answer.
+    @ivar channels: the connections that are open.
+    @ivar empty: is called when the last one is gone.
     """
 
     def __init__(
@@ -63,3 +65,10 @@ class ChannelServices:
         self.as_page = as_page
         self.draining = False
         self.channels: set[EdgeChannel] = set()
+        self.empty: Callable[[], None] = lambda: None
+
+    def leave(self, channel: EdgeChannel) -> None:
+        """A connection is gone."""
+        self.channels.discard(channel)
+        if not self.channels:
+            self.empty()

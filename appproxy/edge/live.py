@@ -5,7 +5,6 @@ one of those ends its streams within the same turn of the reactor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from twisted.logger import Logger
@@ -34,7 +33,6 @@ class LiveStreams:
         self._by_session: dict[str, set[Endable]] = {}
         self._by_application: dict[str, set[Endable]] = {}
         self.count = 0
-        self._when_empty: list[Callable[[], None]] = []
 
     def add(self, exchange: Endable, session_id: str, application_id: str) -> None:
         """Enter one; an empty session id is an anonymous one's."""
@@ -55,10 +53,6 @@ class LiveStreams:
         self._discard(self._by_application, application_id, exchange)
         if session_id:
             self._discard(self._by_session, session_id, exchange)
-        if not self.count:
-            waiting, self._when_empty = self._when_empty, []
-            for callback in waiting:
-                callback()
 
     def end_session(self, session_id: str) -> int:
         """Cut everything of one session; says how many."""
@@ -71,13 +65,6 @@ class LiveStreams:
     def sessions(self) -> list[str]:
         """The sessions that something is open for."""
         return list(self._by_session)
-
-    def when_empty(self, callback: Callable[[], None]) -> None:
-        """Call back once nothing is open any more; at once if so now."""
-        if not self.count:
-            callback()
-        else:
-            self._when_empty.append(callback)
 
     @staticmethod
     def _discard(index: dict[str, set[Endable]], key: str, exchange: Endable) -> None:

@@ -144,14 +144,20 @@ class Web:
         """
         Answer what is under way, close what is idle.
 
-        @return: fires when nothing is open any more; may be cancelled.
+        @return: fires when every client has read its answer and is gone; may be cancelled.
         """
         done: Deferred[None] = Deferred()
+
+        def check() -> None:
+            if not self.connections and not done.called:
+                done.callback(None)
+
         for services in (self._secure, self._plain):
             services.draining = True
+            services.empty = check
             for channel in list(services.channels):
                 channel.drain()
-        self.live.when_empty(lambda: done.callback(None) if not done.called else None)
+        check()
         return done
 
     def cut_all(self) -> None:
