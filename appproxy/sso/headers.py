@@ -53,6 +53,8 @@ class HeaderMode:
             self._made[principal] = made
             if len(self._made) > _KEPT_USERS:
                 self._made.popitem(last=False)
+        else:
+            self._made.move_to_end(principal)
         return made
 
     def _make(self, principal: Principal) -> Headers:
@@ -63,7 +65,13 @@ class HeaderMode:
                 continue
             if _FORBIDDEN.search(value):
                 raise SignOnError(f"the value for {name.decode()} has control characters")
-            encoded = value.encode()
+            if value != value.strip():
+                # Servers cut it off: " admin" would arrive as "admin".
+                raise SignOnError(f"the value for {name.decode()} begins or ends with a blank")
+            try:
+                encoded = value.encode()
+            except UnicodeEncodeError:
+                raise SignOnError(f"the value for {name.decode()} is no text") from None
             if len(encoded) > MAXIMUM_VALUE_BYTES:
                 raise SignOnError(f"the value for {name.decode()} is over {MAXIMUM_VALUE_BYTES} bytes")
             made.append((name, encoded))
@@ -76,6 +84,9 @@ def _value(source: HeaderSource, principal: Principal) -> str:
     value = principal.claim(source.claim)
     if isinstance(value, str):
         return value
-    if any(source.join in each for each in value):
+    joined = source.join.join(value)
+    if value and tuple(joined.split(source.join)) != value:
         raise SignOnError(f"a value of {source.claim} contains the separator {source.join!r}")
-    return source.join.join(value)
+    if any(not each or each != each.strip() for each in value):
+        raise SignOnError(f"a value of {source.claim} is empty, or begins or ends with a blank")
+    return joined

@@ -21,8 +21,8 @@ class SignOn(Protocol):
 
     @ivar binds_connection: whether the backend knows the user by the connection,
         so that it may serve this user alone.
-    @ivar owned_headers: the headers that only this mode may send, as L{plain_name<appproxy.httpwire.names.plain_name>}
-        writes them.
+    @ivar owned_headers: the headers that only this mode may send, as
+        L{plain_name<appproxy.httpwire.names.plain_name>} writes them.
     """
 
     binds_connection: bool
