@@ -172,14 +172,23 @@ def inherited_sockets(
 
     @raise OSError: if there is none of this name.
     """
-    names = environment.get("LISTEN_FDNAMES", "").split(":")
-    if environment.get("LISTEN_PID") != str(process_id):
-        names = []
-    count = int(environment.get("LISTEN_FDS", "0")) if names else 0
-    wanted = [index for index, each in enumerate(names[:count]) if each == name]
+    names = _passed_names(environment, process_id)
+    wanted = [index for index, each in enumerate(names) if each == name]
     if not wanted:
         raise FileNotFoundError(f"systemd passed no socket named {name!r} (FileDescriptorName= of the unit)")
     return [_adopted(first_descriptor + index) for index in wanted]
+
+
+def _passed_names(environment: Mapping[str, str], process_id: int) -> list[str]:
+    """The names of the sockets that were passed to this process, in order."""
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    if "LISTEN_PID" not in environment:
+        # Twisted takes the number and the process id away when it is imported, if they were for
+        # this process, and leaves the names (twisted.python.systemd).
+        return names
+    if environment["LISTEN_PID"] != str(process_id):
+        return []
+    return names[: int(environment.get("LISTEN_FDS", "0"))]
 
 
 def _adopted(descriptor: int) -> socket.socket:

@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 
+from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.addresses import HostPort, ListenAddress, inherited_sockets
@@ -117,6 +118,16 @@ class ListenAddressTests(SynchronousTestCase):
         for each in found:
             self.addCleanup(each.close)
         self.assertEqual([each.getsockname() for each in found], [listening.getsockname()] * 2)
+
+    def test_inherited_beside_twisted(self) -> None:
+        """They are found although Twisted, once imported, has taken most of their variables away."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "https"}
+        ListenFDs.fromEnvironment(environment, listening.fileno())
+        (found,) = inherited_sockets("https", environment, os.getpid(), listening.fileno())
+        self.addCleanup(found.close)
+        self.assertEqual(found.getsockname(), listening.getsockname())
 
 
 class HostPortTests(SynchronousTestCase):
