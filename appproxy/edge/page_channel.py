@@ -25,9 +25,13 @@ from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 from appproxy.pages.request import PageRequest
+from appproxy.transport.wheel import Timer, TimerWheel
 
 MAXIMUM_FORM_BYTES: Final = 64 * 1024
 """Our own forms carry a few fields; anything longer is no form of ours."""
+
+FORM_SECONDS: Final = 30.0
+"""From a form's head to its last byte: longer than any line needs for so little."""
 
 FRAMED_BELOW: Final = b"HTTP/2"
 """What twisted.web takes as "write plain bytes, the layer below frames them"."""
@@ -38,6 +42,7 @@ _SAID_BELOW: Final = frozenset({b"transfer-encoding", b"connection", b"server"})
 _BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
 _BAD_FORM: Final = Refusal(Error.BadRequest, "form")
 _FORM_TOO_LARGE: Final = Refusal(Error.BadRequest, "form_too_large")
+_FORM_TOO_SLOW: Final = Refusal(Error.RequestTimeout, "body_too_slow")
 
 _log = Logger()
 
@@ -74,6 +79,7 @@ class PageStream:
         verdict: Local | Forward,
         transport: Any,
         finished: Callable[[Transaction], None],
+        wheel: TimerWheel,
     ) -> None:
         self.writer = writer
         self._finished = finished
@@ -87,6 +93,8 @@ class PageStream:
         self._producer: IPushProducer | None = None
         self._collected = 0
         self._over = self._begun = False
+        self._wheel = wheel
+        self._timer: Timer | None = None
         self._request = self._make_request(verdict)
 
     def start(self) -> None:
@@ -97,6 +105,8 @@ class PageStream:
             self._refuse(_FORM_TOO_LARGE)
         elif self.request_head.body == NO_BODY:
             self._dispatch()
+        else:
+            self._timer = self._wheel.add(FORM_SECONDS, lambda: self._refuse(_FORM_TOO_SLOW))
 
     # -- RequestSink
 
@@ -262,6 +272,7 @@ class PageStream:
 
     def _finish(self) -> None:
         self._over = True
+        self._cancel_timer()
         self._finished(self.transaction)
 
     def _make_request(self, verdict: Local | Forward) -> EdgeRequest:
@@ -289,7 +300,13 @@ class PageStream:
         request.path, request.args = head.target.partition(b"?")[0], {}
         request.process()  # type: ignore[no-untyped-call]
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _dispatch(self) -> None:
+        self._cancel_timer()
         self._request.parseCookies()  # type: ignore[no-untyped-call]
         self._request.requestReceived(  # type: ignore[no-untyped-call]
             self.request_head.method, self.request_head.target, FRAMED_BELOW

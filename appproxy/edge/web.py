@@ -200,6 +200,7 @@ class Web:
             verdict,
             channel.transport,
             self._finish,
+            self.exchanges.wheel,
         )
 
     def _fetch(self, session_id: str, done: Callable[[], None]) -> None:
