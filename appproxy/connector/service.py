@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
