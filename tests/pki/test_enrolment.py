@@ -310,6 +310,21 @@ class EnrollTests(TestCase):
         self.assertEqual(identity.ca_pem, self.authority.ca_pem)
         self.assertIsNotNone(result(self.store.get(CONNECTORS + identity.id)))
 
+    async def test_dials_elsewhere(self) -> None:
+        """One enrols at the edge and dials the relays that it names, if these are addresses at all."""
+        named = ["Relay.example.com:443", "relay-2.example.com:8443"]
+        factory = EnrolmentFactory(lambda request: redeem(self.authority, request, named), self.clock)
+        address = await self.serve(build=lambda: factory.buildProtocol(None))
+        identity = await self.enroll(self.token(address))
+        self.assertEqual(identity.addresses, ("relay.example.com:443", "relay-2.example.com:8443"))
+        self.assertEqual(load(self.folder).addresses, identity.addresses)
+
+    async def test_dials_nonsense(self) -> None:
+        """An edge that names something else enrols nobody."""
+        factory = EnrolmentFactory(lambda request: redeem(self.authority, request, ["nowhere"]), self.clock)
+        address = await self.serve(build=lambda: factory.buildProtocol(None))
+        await self.fails(EnrolmentFailed, self.token(address))
+
     async def test_answer_lost(self) -> None:
         """If the answer is lost on the way, trying again gives the very certificate that was issued."""
         token = self.token(await self.serve())

@@ -219,6 +219,17 @@ class RedeemTests(JoinTestCase):
         self.assertEqual(result(self.redeem(token)), first)
         self.assertEqual(self.connectors(), 1)
 
+    def test_told_where_to_dial(self) -> None:
+        """A connector is told the relays' addresses, a relay none; the same again if the answer was lost."""
+        token = result(self.make())
+        request = EnrolmentRequest(secret=token.secret, csr=self.csr)
+        first = result(redeem(self.authority, request, ["relay.example.com:443"]))
+        self.assertEqual(first.addresses, ("relay.example.com:443",))
+        self.assertEqual(result(redeem(self.authority, request)), first)
+        relay = result(self.make(role="relay", group=""))
+        request = EnrolmentRequest(secret=relay.secret, csr=self.csr)
+        self.assertEqual(result(redeem(self.authority, request, ["relay.example.com:443"])).addresses, ())
+
     def test_used_with_other_key(self) -> None:
         """A used token gives another key nothing, and the first one keeps what it got."""
         token = result(self.make())
