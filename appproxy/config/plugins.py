@@ -33,22 +33,27 @@ def enabled_rules(directories: Sequence[Path], enabled: Sequence[str]) -> list[I
     if not enabled:
         return []
     found: dict[str, IAccessRule] = {}
-    for module in _modules(directories):
-        for rule in _rules_of(module):
-            if rule.name in found and rule.name in enabled:
+    problems: list[str] = []
+    for path in _files(directories):
+        try:
+            rules = list(_rules_of(_load(path)))
+        except PluginProblem as problem:
+            # Only a problem if something that is enabled is missing then.
+            problems.append(str(problem))
+            continue
+        for rule in rules:
+            if found.setdefault(rule.name, rule) is not rule and rule.name in enabled:
                 raise PluginProblem(f"there are two plugins named {rule.name!r}")
-            found[rule.name] = rule
     missing = [name for name in enabled if name not in found]
     if missing:
-        folders = ", ".join(str(each) for each in directories)
-        raise PluginProblem(f"no plugin is named {missing[0]!r} in {folders}")
+        folders = ", ".join(map(str, directories))
+        raise PluginProblem("; ".join([f"no plugin is named {missing[0]!r} in {folders}", *problems]))
     return [found[name] for name in enabled]
 
 
-def _modules(directories: Sequence[Path]) -> Iterator[ModuleType]:
-    for directory in directories:
-        for path in sorted(directory.glob("*.py")):
-            yield _load(path)
+def _files(directories: Sequence[Path]) -> Iterator[Path]:
+    for directory in dict.fromkeys(each.resolve() for each in directories):
+        yield from sorted(directory.glob("*.py"))
 
 
 def _load(path: Path) -> ModuleType:
@@ -61,6 +66,7 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise PluginProblem(f"{path}: {type(error).__name__}: {error}") from error
     return module
 
