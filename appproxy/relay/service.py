@@ -43,7 +43,6 @@ class RelayService(DaemonService):
     def __init__(self, reactor: Any, options: DaemonOptions) -> None:
         DaemonService.__init__(self, reactor, options)
         self._settings: RelaySettings = options.settings
-        self._writer = options.writer
         self._edges = Edges(reactor, end_of_turn(reactor))
         self._door = RelayDoor(self._edges.accept)
         self._ports: list[IListeningPort] = []
@@ -76,7 +75,7 @@ class RelayService(DaemonService):
 
     def reload(self) -> None:
         """The log file was rotated away."""
-        self._writer.reopen()
+        self._options.writer.reopen()
         self._log.info("{event}", event="config_reloaded")
 
     def _load_identity(self) -> Identity:

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.model.principal import Principal
 from appproxy.pki.certificates import CONNECTORS_ISSUER, INFRASTRUCTURE_ISSUER
+from appproxy.relay import edge_link, forwarder
 from appproxy.relay.edges import EDGELESS_SECONDS
 from appproxy.relay.opener import NoConnector, TunnelLink
 from appproxy.tunnel.messages import UNTIL_END
@@ -492,6 +493,62 @@ class RevisionTests(EdgesTestCase):
         self.rig.settle()
         self.open(revision=2)
         self.assertEqual(self.connector.end.messages[0].revision, 1)
+
+
+class LimitTests(EdgesTestCase):
+    """Nothing that an edge does grows without bound."""
+
+    def test_parked(self) -> None:
+        """Only so many streams wait for a catalog."""
+        self.patch(forwarder, "MAXIMUM_PARKED", 2)
+        handlers = [self.open(revision=2) for _ in range(3)]
+        self.assertEqual([reason_of(each) for each in handlers], ["", "", "stale"])
+
+    def test_failures(self) -> None:
+        """Only so many failures are remembered."""
+        self.patch(forwarder, "MAXIMUM_FAILURES", 2)
+        names = ["01ARZ3NDEKTSV4RRFFQ69G5FA" + letter for letter in "ABC"]
+        for name in names:
+            self.open(transaction=name)
+            stream_of(self.connector.end.served[-1]).reset("overloaded")
+            self.rig.run()
+        self.assertEqual([reason_of(self.open(transaction=name)) for name in names[1:]], ["overloaded"] * 2)
+        self.assertEqual(reason_of(self.open(transaction=names[0])), "")
+
+    def test_clients(self) -> None:
+        """Only so many client connections are remembered; what may be bound to the oldest is released."""
+        self.patch(edge_link, "MAXIMUM_CLIENTS", 2)
+        for client in (1, 2, 1, 3):
+            self.open(client=client)
+        numbers = [message.client_connection for message in self.connector.end.messages]
+        gone = [call[1] for call in self.connector.end.calls if call[0] == "client_gone"]
+        self.assertEqual(gone, [numbers[1]])
+
+    def test_client_number(self) -> None:
+        """A client connection's number that would be another edge's is an error."""
+        self.assertEqual(reason_of(self.open(client=1 << 40)), "tunnel_lost")
+        self.assertEqual(self.connector.end.messages, [])
+
+    def test_reports(self) -> None:
+        """However much happens at once, there are few reports."""
+        (edge,) = self.rig.relay._up
+        sent: list[int] = []
+        self.patch(edge, "send_report", lambda revision, payload: sent.append(revision))
+        for revision in range(2, 50):
+            self.rig.groups["main"] += (f"app-{revision}",)
+            self.edge.dialers.update(self.rig.catalog(revision))
+            self.rig.run()
+        self.rig.pass_time(1)
+        self.assertEqual(sent, [49])
+
+    def test_junk(self) -> None:
+        """An edge that sends nonsense for a catalog loses its tunnel; the relay stays as it is."""
+        (link,) = self.edge.dialers._dialers.ends
+        link.send_config(2, b"nonsense")
+        self.rig.run()
+        self.assertEqual((self.rig.relay.attached, self.rig.relay.hub.catalog.revision), (0, 1))
+        self.rig.pass_time(5)
+        self.assertEqual(self.rig.relay.attached, 1)
 
 
 class LiveTests(EdgesTestCase):
