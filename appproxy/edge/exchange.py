@@ -7,6 +7,7 @@ L{ClientWriter} and to a L{Stream}. It trusts neither side's bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -53,6 +54,18 @@ answer has begun the two go on side by side (RDG_IN_DATA does so), at any pace.
 """
 
 MAXIMUM_ATTEMPTS: Final = 2
+
+_is_rule: Final = re.compile(r"[a-z0-9_ ]{1,60}").fullmatch
+
+
+def _refusal(reason: str, detail: str) -> Refusal:
+    """
+    What the client is told of a reset. A connector's details name servers and settings of the
+    inside, and are in its own log; a visitor learns at most the rule that an answer breaks.
+    """
+    if reason == "backend_protocol" and _is_rule(detail):
+        return refusal_of_reason(reason, f"The application's answer was not valid ({detail}).")
+    return refusal_of_reason(reason)
 
 
 class ClientConnection:
@@ -277,7 +290,8 @@ class Exchange:
             # Our own reckoning of what has a body: the client's next answer depends on it.
             if (body == NO_BODY) != (status in (204, 304) or self._head.method == b"HEAD"):
                 raise BadMessage(502, "body_length")
-            headers = rebuild_response(headers, keep_length=body == NO_BODY and status != 204)
+            keep_length = body == NO_BODY and status != 204
+            headers = rebuild_response(headers, keep_length, self._head.host)
         except BadMessage as problem:
             self._peer_broke(problem.rule)
             return
@@ -350,9 +364,9 @@ class Exchange:
             self._finish()
         elif self._may_retry(reason):
             self._switching = None
-            self._attempt(refusal_of_reason(reason, detail))
+            self._attempt(_refusal(reason, detail))
         else:
-            self._refuse(refusal_of_reason(reason, detail))
+            self._refuse(_refusal(reason, detail))
 
     def writable(self, writable: bool) -> None:
         """Back-pressure of the tunnel on the request's body."""
@@ -430,14 +444,14 @@ class Exchange:
         if status == 101:
             if upgrade is None:
                 raise BadMessage(502, "upgrade_not_asked_for")
-            headers = rebuild_response(headers)
+            headers = rebuild_response(headers, host=self._head.host)
             self._switching = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
         elif status == 100:
             if self._head.expects_continue and not self._continued:
                 self._continued = True
                 self._writer.interim(100, [])
         else:
-            self._writer.interim(status, rebuild_response(headers))
+            self._writer.interim(status, rebuild_response(headers, host=self._head.host))
 
     def _answer_begins(self, status: int) -> None:
         self._responded = True
@@ -501,8 +515,7 @@ class Exchange:
             self._writer.break_off()
             self._finish()
         else:
-            detail = f"The application's answer was not valid ({rule})."
-            self._refuse(refusal_of_reason("backend_protocol", detail))
+            self._refuse(_refusal("backend_protocol", rule))
 
     def _refuse(self, refusal: Refusal) -> None:
         self._transaction.refused(refusal)

@@ -18,6 +18,7 @@ class ApplicationView:
 
     @ivar revision: the catalog's revision that this view was made from.
     @ivar claims: the claims that the application's connector is told.
+    @ivar identity: the headers that clients may not send, since only the connector may set them.
     """
 
     __slots__ = (
@@ -26,6 +27,7 @@ class ApplicationView:
         "claims",
         "group",
         "id",
+        "identity",
         "origin",
         "origins",
         "passes_ambiguous_paths",
@@ -38,12 +40,18 @@ class ApplicationView:
     )
 
     def __init__(
-        self, application_id: str, application: Application, claims: frozenset[str], revision: int
+        self,
+        application_id: str,
+        application: Application,
+        claims: frozenset[str],
+        identity: frozenset[bytes],
+        revision: int,
     ) -> None:
         self.id = application_id
         self.application = application
         self.group = application.connector_group
         self.claims = claims
+        self.identity = identity
         self.revision = revision
         self.passthrough = application.pre_authentication == "passthrough"
         self.backend_timeout_seconds = application.backend_timeout
@@ -52,15 +60,30 @@ class ApplicationView:
         self.port = application.external_url.port
         self.origin = application.external_url.origin
         self.origins = _origins(application)
-        self.rules = RequestRules(identity_headers(application))
+        self.rules = RequestRules(identity)
         self.passes_ambiguous_paths = application.ambiguous_paths == "pass"
 
 
-def identity_headers(application: Application) -> frozenset[bytes]:
-    """The headers that only the connector may set for this application."""
-    if isinstance(application.sso, HeaderSignOn):
-        return frozenset(name.encode() for name in application.sso.headers)
-    return frozenset()
+def identity_headers(catalog: Catalog) -> Mapping[tuple[str, int], frozenset[bytes]]:
+    """
+    For each server inside, the headers that only the connector may set there.
+
+    One server is often published in parts, and believes a header whichever part it comes
+    through: what signs users on to one part nobody may send to another.
+    """
+    headers: dict[tuple[str, int], frozenset[bytes]] = {}
+    for published in catalog.published.values():
+        sso = published.application.sso
+        own = (
+            frozenset(name.encode() for name in sso.headers) if isinstance(sso, HeaderSignOn) else frozenset()
+        )
+        server = _server(published.application)
+        headers[server] = headers.get(server, frozenset()) | own
+    return headers
+
+
+def _server(application: Application) -> tuple[str, int]:
+    return application.internal_url.host, application.internal_url.port
 
 
 def _origins(application: Application) -> frozenset[bytes] | None:
@@ -97,13 +120,18 @@ class ApplicationViews:
         @param ended: called with the id of every application that is gone or no
             longer means the same, so that its open streams end.
         """
-        claims = group_claims(catalog)
+        claims, headers = group_claims(catalog), identity_headers(catalog)
         views: dict[str, ApplicationView] = {}
         for published in catalog.published.values():
-            needed = claims[published.application.connector_group]
+            application = published.application
+            needed, identity = claims[application.connector_group], headers[_server(application)]
             view = self.by_id.get(published.id)
-            if view is None or view.application != published.application or view.claims != needed:
-                view = ApplicationView(published.id, published.application, needed, catalog.revision)
+            if (
+                view is None
+                or view.application != application
+                or (view.claims, view.identity) != (needed, identity)
+            ):
+                view = ApplicationView(published.id, application, needed, identity, catalog.revision)
             views[published.id] = view
         before, self.by_id = self.by_id, views
         for application_id, old_view in before.items():

@@ -57,6 +57,24 @@ def without_own_cookies(cookie: bytes) -> bytes:
     return b"".join(kept).strip(b" \t;")
 
 
+def for_host_only(set_cookie: bytes, host: bytes) -> bytes:
+    """
+    A Set-Cookie value without a Domain that names more than one host: with it, one
+    application would set the cookies of its neighbours, and of ours.
+
+    @param host: that the answer comes from: lower-case, without port.
+    """
+    if b"domain" not in set_cookie.lower():
+        return set_cookie
+    pair, *attributes = set_cookie.split(b";")
+    return b";".join([pair, *(each for each in attributes if not _is_wider(each, host))])
+
+
+def _is_wider(attribute: bytes, host: bytes) -> bool:
+    name, _, value = attribute.lower().partition(b"=")
+    return name.strip() == b"domain" and value.strip().removeprefix(b".") != host
+
+
 def sets_own_cookie(set_cookie: bytes) -> bool:
     """
     Whether a Set-Cookie value could plant a cookie of ours, nameless ones

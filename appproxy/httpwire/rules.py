@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from appproxy.httpwire.cookies import sets_own_cookie, without_own_cookies
+from appproxy.httpwire.cookies import for_host_only, sets_own_cookie, without_own_cookies
 from appproxy.httpwire.fields import connection_tokens
 from appproxy.httpwire.heads import Headers, RequestHead
 from appproxy.httpwire.names import NameMemo, is_token, plain_name
@@ -232,13 +232,14 @@ def _judge_response(name: bytes) -> int:
 _response_verdicts: Final = NameMemo(_judge_response)
 
 
-def rebuild_response(headers: Headers, keep_length: bool = False) -> Headers:
+def rebuild_response(headers: Headers, keep_length: bool = False, host: bytes = b"") -> Headers:
     """
     The headers of a response that may reach the client: no hop-by-hop ones,
     no cookie of ours, nothing in our name.
 
     @param keep_length: let Content-Length pass: for answers to HEAD and 304,
         where it frames nothing.
+    @param host: the host that the client asked; given, cookies are for this host alone.
     """
     passed = []
     named: frozenset[bytes] = frozenset()
@@ -248,7 +249,7 @@ def rebuild_response(headers: Headers, keep_length: bool = False) -> Headers:
             passed.append(header)
         elif verdict == _SET_COOKIE:
             if not sets_own_cookie(header[1]):
-                passed.append(header)
+                passed.append((header[0], for_host_only(header[1], host)) if host else header)
         elif verdict == _CONNECTION:
             named |= connection_tokens(header[1])
         elif verdict == _LENGTH and keep_length and header[0].lower() == b"content-length":

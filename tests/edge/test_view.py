@@ -83,3 +83,16 @@ class ViewTests(SynchronousTestCase):
             self.ended.clear()
             self.follow({"wiki": application("wiki", **{name: value})})
             self.assertEqual(self.ended, ["wiki"], name)
+
+    def test_identity_headers(self) -> None:
+        """What signs users on at one server nobody may send to it, through whatever application."""
+        applications = {
+            "wiki": application("wiki", sso=SSO),
+            "open": application("open", internal_url=str(application("wiki").internal_url) + "open/"),
+            "hr": application("hr", internal_url="http://hr.corp.example:8080/"),
+        }
+        views = dict(self.follow(applications))
+        self.assertEqual(views["open"].identity, {b"Remote-User"})
+        self.assertEqual(views["hr"].identity, frozenset())
+        after = self.follow({**applications, "wiki": application("wiki")})
+        self.assertEqual(after["open"].identity, frozenset())

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.httpwire.cookies import OUR_PREFIX, own_cookie, sets_own_cookie, without_own_cookies
+from appproxy.httpwire.cookies import (
+    OUR_PREFIX,
+    for_host_only,
+    own_cookie,
+    sets_own_cookie,
+    without_own_cookies,
+)
 
 NAME = b"__Host-appproxy-session"
 SECRET = b"S3CRET"
@@ -80,3 +86,28 @@ class SetOwnCookieTests(SynchronousTestCase):
     def test_others(self) -> None:
         """Applications' own cookies are not ours."""
         self.assertFalse(sets_own_cookie(b"__Host-wiki=x; Path=/; Secure"))
+
+
+class HostOnlyTests(SynchronousTestCase):
+    """Cookies of an application stay with its host."""
+
+    def test_wider_domains_go(self) -> None:
+        """A Domain other than the host itself is left out, in every spelling; all else stays."""
+        for domain in (
+            b"; Domain=apps.example",
+            b";DOMAIN = .Apps.Example ",
+            b"; domain=%61pps.example",
+            b"; \tDomain\t=\tapps.example.",
+            b"; Domain=other.example",
+            b"; Domain=",
+            b"; Domain",
+            b"; Domain=wiki.apps.example; domain=apps.example",
+        ):
+            cookie = for_host_only(b"a=Domain=x" + domain + b"; Path=/; Secure", b"wiki.apps.example")
+            self.assertNotIn(b"domain=apps", cookie.lower())
+            self.assertIn(cookie.replace(b"; Domain=wiki.apps.example", b""), [b"a=Domain=x; Path=/; Secure"])
+
+    def test_own_domain_stays(self) -> None:
+        """The host itself may be named; a value without attributes is not touched."""
+        for cookie in (b"a=b; Domain=.Wiki.apps.example; Path=/", b"domain=apps.example", b"a=b"):
+            self.assertEqual(for_host_only(cookie, b"wiki.apps.example"), cookie)
