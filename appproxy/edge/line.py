@@ -129,10 +129,14 @@ class Line(Protocol):
         self.transport.abortConnection()
 
     def _drain(self, size: int) -> None:
-        """Count bytes that came for nothing."""
+        """
+        Count bytes that came for nothing. After too many no more are read, and the client
+        has its time to read the answer; a cut would destroy what of that is still on its way.
+        """
         self._drained_bytes += size
         if self._drained_bytes > DRAIN_BYTES:
-            self._cut()
+            self._hang_up()
+            self.transport.pauseProducing()
 
     def _line_lost(self) -> None:
         """The connection is gone: leave no timer behind."""

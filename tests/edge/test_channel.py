@@ -109,11 +109,12 @@ class TimeTests(ContractCase):
     def test_peer_that_does_not_close(self) -> None:
         """Who does not close its side is cut, and what it still sends is bounded."""
         for size in (0, DRAIN_BYTES + 1):
-            client = self.rig.client()
+            client = self.rig.plain_client()
             client.send(b"nonsense\r\n\r\n")
             self.assertEqual(Head(client.take()).status, 400)
-            client.send(b"x" * size)
-            self.rig.pass_time(0 if size else CLOSE_SECONDS + 2)
+            client.send(b"x" * size * 2)
+            self.assertLessEqual(len(client.transport.waiting), size)
+            self.rig.pass_time(CLOSE_SECONDS + 2)
             self.assertIsNotNone(client.lost)
 
     def test_plain_connection_is_half_closed(self) -> None:
