@@ -133,7 +133,7 @@ def connected(closed: Any = lambda _connection: None) -> tuple[BackendConnection
     connection = BackendConnection(closed)
     transport = FakeTransport()
     transport.protocol = connection
-    connection.makeConnection(transport)  # type: ignore[no-untyped-call]
+    connection.makeConnection(transport)
     return connection, transport
 
 

@@ -192,7 +192,7 @@ class MetricsSiteTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.ready = False
         self.metrics = Metrics()
-        self.client: Any = StubTreq(MetricsSite(self.metrics, lambda: self.ready))  # type: ignore[no-untyped-call]
+        self.client: Any = StubTreq(MetricsSite(self.metrics, lambda: self.ready))
 
     def get(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """Status and body."""

@@ -74,7 +74,7 @@ class ServiceTests(TestCase):
             '[metrics]\nlisten = "127.0.0.1:0"\n[limits]\ndrain_timeout = "1s"\n'
         )
         options = Options()
-        options.parseOptions(["--config", str(config)])  # type: ignore[no-untyped-call]
+        options.parseOptions(["--config", str(config)])
         self.assertEqual(options.state_directory(), self.folder)
         return RelayService(reactor, options)
 

@@ -36,7 +36,7 @@ class CountingTransport(StringTransport):
     """Remembers each write by itself, and how it was closed."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.writes: list[bytes] = []
         self.aborted = False
         self.nodelay = False
@@ -44,12 +44,12 @@ class CountingTransport(StringTransport):
     def write(self, data: bytes) -> None:
         """Note one write."""
         self.writes.append(data)
-        super().write(data)  # type: ignore[no-untyped-call]
+        super().write(data)
 
     def abortConnection(self) -> None:
         """Note the abort."""
         self.aborted = True
-        super().abortConnection()  # type: ignore[no-untyped-call]
+        super().abortConnection()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Note the option."""
@@ -85,7 +85,7 @@ class Side:
         )
         self.lost: list[str] = []
         self.protocol.lost.addCallback(self.lost.append)
-        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        self.protocol.makeConnection(self.transport)
 
     def close(self) -> None:
         """The transport reports the end of the connection."""

@@ -41,7 +41,7 @@ class IntegrationTestCase(SynchronousTestCase):
         self._started: list[Running] = []
         before = _failures(result)
         try:
-            return super().run(result)  # type: ignore[no-untyped-call]
+            return super().run(result)
         finally:
             if _failures(result) > before:
                 for process in self._started:

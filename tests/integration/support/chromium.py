@@ -62,7 +62,7 @@ def open_chromium(
 
 def console_errors(driver: Chrome) -> list[str]:
     """What the console complained of since the last time it was asked."""
-    entries = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    entries = driver.get_log("browser")
     return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
 
