@@ -1,0 +1,267 @@
+"""
+What an attacker has: raw bytes on a TLS connection, and a backend that says whatever it likes.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Final
+
+SECONDS: Final = 20.0
+Pairs = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    An answer as it stood on the wire.
+
+    @ivar raw_head: all of its head.
+    """
+
+    status: int
+    headers: Pairs
+    body: bytes
+    raw_head: bytes
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a header."""
+        return [value for other, value in self.headers if other.lower() == name.lower()]
+
+    @property
+    def seen(self) -> Seen:
+        """What L{HostileBackend} received, as its echo tells it."""
+        told = json.loads(self.body)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told["headers"]]
+        return Seen(told["line"].encode("latin-1"), headers, told["body"].encode("latin-1"))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """
+    A request as a backend received it.
+
+    @ivar line: the request line.
+    """
+
+    line: bytes
+    headers: Pairs
+    body: bytes = b""
+
+    @property
+    def target(self) -> bytes:
+        """What was asked for."""
+        return self.line.split(b" ")[1]
+
+    @property
+    def cgi(self) -> dict[str, list[bytes]]:
+        """
+        The headers as CGI, WSGI and PHP know them: hyphens, underscores, dots and case make no difference.
+        """
+        variables: dict[str, list[bytes]] = {}
+        for name, value in self.headers:
+            plain = "".join(each if each.isalnum() else "_" for each in name.decode("latin-1").upper())
+            variables.setdefault(plain, []).append(value)
+        return variables
+
+
+def _read_head(file: BufferedIOBase) -> tuple[bytes, Pairs, bytes]:
+    first = file.readline()
+    raw, headers = first, []
+    while (line := file.readline()) not in (b"\r\n", b"\n", b""):
+        raw += line
+        name, _, value = line.partition(b":")
+        headers.append((name, value.strip()))
+    return first.rstrip(b"\r\n"), headers, raw
+
+
+def _read_body(file: BufferedIOBase, headers: Pairs, *, until_end: bool) -> bytes:
+    known = {name.lower(): value for name, value in headers}
+    if b"chunked" in known.get(b"transfer-encoding", b""):
+        body = b""
+        while size := int(file.readline().partition(b";")[0] or b"0", 16):
+            body += file.read(size)
+            file.readline()
+        while file.readline() not in (b"\r\n", b""):
+            pass
+        return body
+    if b"content-length" in known:
+        return file.read(int(known[b"content-length"]))
+    return file.read() if until_end else b""
+
+
+class Wire:
+    """One TLS connection to the edge, on which anything may be written."""
+
+    def __init__(
+        self,
+        port: int,
+        ca_file: Path,
+        server_name: str | None,
+        *,
+        alpn: tuple[str, ...] = (),
+        certificate: Path | None = None,
+        verify: bool = True,
+    ) -> None:
+        """
+        Connect and shake hands.
+
+        @param server_name: of the handshake; L{None} for none.
+        @param certificate: a PEM file with key and chain to show.
+        """
+        context = ssl.create_default_context(cafile=ca_file)
+        context.check_hostname = verify and server_name is not None
+        if not verify:
+            context.verify_mode = ssl.CERT_NONE
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        if certificate is not None:
+            context.load_cert_chain(certificate)
+        plain = socket.create_connection(("127.0.0.1", port), SECONDS)
+        try:
+            self.socket = context.wrap_socket(plain, server_hostname=server_name)
+        except BaseException:
+            plain.close()
+            raise
+        self._file = self.socket.makefile("rb")
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Write; an edge that has hung up meanwhile is no surprise."""
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            pass
+
+    def answer(self, *, head_only: bool = False) -> Answer | None:
+        """The next answer; L{None} if the edge hung up instead."""
+        try:
+            first, headers, raw = _read_head(self._file)
+        except OSError:
+            return None
+        if not first:
+            return None
+        status = int(first.split(b" ")[1])
+        bare = head_only or status < 200 or status in (204, 304)
+        body = b"" if bare else _read_body(self._file, headers, until_end=True)
+        return Answer(status, headers, body, raw)
+
+    def rest(self) -> bytes:
+        """All that comes until the edge hangs up."""
+        data = b""
+        try:
+            while piece := self._file.read1(1 << 16):
+                data += piece
+        except OSError:
+            pass
+        return data
+
+    def ask(
+        self, host: str, target: str = "/", method: str = "GET", headers: Headers = (), body: bytes = b""
+    ) -> Answer:
+        """
+        Send one request, and wait for its answer.
+
+        @param headers: besides Host; nothing is added to them but the body's length.
+        """
+        lines = [f"{method} {target} HTTP/1.1".encode("latin-1"), b"Host: " + host.encode()]
+        lines += [name + b": " + value for name, value in headers]
+        if body:
+            lines.append(b"Content-Length: %d" % len(body))
+        self.send(b"\r\n".join([*lines, b"", body]))
+        answer = self.answer(head_only=method == "HEAD")
+        assert answer is not None, f"no answer to {method} {target}"
+        return answer
+
+
+@dataclass
+class HostileBackend:
+    """
+    An application that somebody took over.
+
+    It writes down every connection and request. It answers a path of C{answers} with these
+    very bytes, all others with JSON of what it received.
+
+    @ivar seen: the requests.
+    @ivar connections: how many came.
+    """
+
+    answers: dict[bytes, bytes] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        """Listen."""
+        backend = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            """One connection."""
+
+            def handle(self) -> None:
+                backend.connections += 1
+                while backend.serve(self.rfile, self.wfile):
+                    pass
+
+        class Server(socketserver.ThreadingTCPServer):
+            """Ends with the tests."""
+
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A connection that broke off is no news."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def internal_url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self, reader: BufferedIOBase, writer: BufferedIOBase) -> bool:
+        """One request; whether another may follow."""
+        line, headers, _ = _read_head(reader)
+        if line.count(b" ") != 2:
+            return False
+        body = _read_body(reader, headers, until_end=False)
+        seen = Seen(line, headers, body)
+        self.seen.append(seen)
+        canned = self.answers.get(seen.target.partition(b"?")[0])
+        if canned is not None:
+            writer.write(canned)
+            return False
+        told = {
+            "line": line.decode("latin-1"),
+            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers],
+            "body": body.decode("latin-1"),
+        }
+        text = json.dumps(told).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
+        writer.write(head if line.startswith(b"HEAD ") else head + text)
+        return True
