@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import socket
+import ssl
+from typing import Any, Final
 
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import IntegrationTestCase
@@ -12,6 +14,10 @@ from tests.integration.support.echo import Echo
 from tests.integration.support.installation import PROGRAMS, Installation
 from tests.integration.support.oidc_provider import ADA
 from tests.integration.support.processes import Running, wait_until
+
+LARGE: Final = 1 << 28
+MOST_MEMORY: Final = 150_000_000
+"""Bytes for each daemon, whatever passes through it."""
 
 
 class RemoteRelayTests(IntegrationTestCase):
@@ -73,6 +79,19 @@ class RemoteRelayTests(IntegrationTestCase):
         self.assertEqual(
             (seen["body_size"], seen["body_sha256"]), (len(body), hashlib.sha256(body).hexdigest())
         )
+
+    def test_flat_memory(self) -> None:
+        """A large download passes beside one that nobody reads, and no daemon keeps either."""
+        context = ssl.create_default_context(cafile=self.site.authority.ca_file)
+        plain = socket.create_connection(("127.0.0.1", self.site.port))
+        name = f"open.{self.site.domain}"
+        stalled = context.wrap_socket(plain, server_hostname=name)
+        self.addCleanup(stalled.close)
+        stalled.sendall(f"GET /bytes/{1 << 30} HTTP/1.1\r\nHost: {name}:{self.site.port}\r\n\r\n".encode())
+        stalled.recv(1000)
+        self.assertEqual(len(self.open(path=f"/bytes/{LARGE}").body), LARGE)
+        for daemon in (self.site.edge, self.relay, self.connector):
+            self.assertLess(daemon.peak_memory, MOST_MEMORY, daemon.name)
 
     def test_changes_are_live(self) -> None:
         """When apply has ended, the connector behind the relay serves the change, and the edge knows that."""
