@@ -153,9 +153,12 @@ class LoopbackTests(TestCase):
                 sending.start()
             # By now all of the answer is in the kernels' buffers, and most of it on the edge's side.
             sleep(0.5)
-            answer = read_all(connection)
-            if sending.ident is not None:
-                sending.join()
+            with connection:
+                answer = read_to_end(connection)
+                if sending.ident is not None:
+                    # Wakes the other thread; closing would not.
+                    connection.shutdown(socket.SHUT_RDWR)
+                    sending.join()
             return answer
 
         for tls in (False, True):
@@ -176,12 +179,17 @@ def ask_by_1_0(connection: socket.socket) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Until the orderly end; raises L{OSError} at any other."""
+    """Until the orderly end, then close; raises L{OSError} at any other end."""
     with connection:
-        pieces = []
-        while piece := connection.recv(65536):
-            pieces.append(piece)
-        return b"".join(pieces)
+        return read_to_end(connection)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Until the orderly end."""
+    pieces = []
+    while piece := connection.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def send_until_refused(connection: socket.socket, size: int) -> None:
