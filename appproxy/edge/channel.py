@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from appproxy.edge.answer_line import AnswerLine
 from appproxy.edge.answers import Answer
 from appproxy.edge.channel_services import ChannelServices
-from appproxy.edge.exchange import ClientConnection, Exchange
+from appproxy.edge.client_connection import ClientConnection
+from appproxy.edge.exchange import Exchange
 from appproxy.edge.facts import header_values
 from appproxy.edge.gate import STORE_AWAY
 from appproxy.edge.line import DRAIN_SECONDS

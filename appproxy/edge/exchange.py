@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import ClientWriter
-from appproxy.edge.facts import ConnectionFacts
 from appproxy.edge.live import LiveStreams
+from appproxy.edge.upload_watch import BODY_RATE_WINDOW_SECONDS, UploadWatch
 from appproxy.edge.verdict import Forward
 from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
@@ -46,13 +47,6 @@ CONNECTOR_GRACE_SECONDS: Final = 5.0
 CONTINUE_AFTER_SECONDS: Final = 1.0
 """Clients wait for 100 Continue for about a second before they send anyway; so do we."""
 
-BODY_RATE_WINDOW_SECONDS: Final = 30.0
-BODY_RATE_BYTES: Final = 240 * 30
-"""
-A request body slower than 240 B/s over 30 s holds a stream for nothing. Once the
-answer has begun the two go on side by side (RDG_IN_DATA does so), at any pace.
-"""
-
 MAXIMUM_ATTEMPTS: Final = 2
 
 _is_rule: Final = re.compile(r"[a-z0-9_ ]{1,60}").fullmatch
@@ -66,46 +60,6 @@ def _refusal(reason: str, detail: str) -> Refusal:
     if reason == "backend_protocol" and _is_rule(detail):
         return refusal_of_reason(reason, f"The application's answer was not valid ({detail}).")
     return refusal_of_reason(reason)
-
-
-class ClientConnection:
-    """
-    What outlives an exchange on one client connection.
-
-    A sign-on that belongs to the connection (NTLM, Negotiate) lives on one tunnel
-    of the application's connector group, so every later request to that group goes there too.
-
-    @ivar number: unique in this process.
-    """
-
-    __slots__ = ("_bound", "facts", "number")
-
-    def __init__(self, number: int, facts: ConnectionFacts) -> None:
-        self.number = number
-        self.facts = facts
-        self._bound: dict[str, TunnelLink] = {}
-
-    def bind(self, group: str, link: TunnelLink) -> None:
-        """Stay with this tunnel."""
-        self._bound[group] = link
-
-    def bound_to(self, group: str) -> TunnelLink | None:
-        """
-        The tunnel to stay with. Once that is about to close, sign-on starts anew on
-        another: a fresh backend connection has signed nobody on.
-        """
-        link = self._bound.get(group)
-        if link is None or link.usable:
-            return link
-        del self._bound[group]
-        link.release_client(self.number)
-        return None
-
-    def gone(self) -> None:
-        """The client's connection is closed."""
-        bound, self._bound = self._bound, {}
-        for link in bound.values():
-            link.release_client(self.number)
 
 
 class ExchangeServices:
@@ -147,7 +101,6 @@ class Exchange:
         "_head",
         "_interims",
         "_link",
-        "_received_at_check",
         "_remaining",
         "_request",
         "_request_ended",
@@ -155,14 +108,13 @@ class Exchange:
         "_responded",
         "_services",
         "_session_id",
-        "_stalled_seconds",
         "_stream",
         "_switching",
         "_timer",
         "_trailers",
         "_transaction",
         "_upgraded",
-        "_was_paused",
+        "_upload",
         "_writer",
     )
 
@@ -182,10 +134,9 @@ class Exchange:
         self._failed_on: list[TunnelLink] = []
         self._attempts = self._interims = 0
         self._remaining = UNTIL_END
-        self._received_at_check = 0
-        self._stalled_seconds = 0.0
+        self._upload: UploadWatch | None = None
         self._responded = self._done = self._upgraded = False
-        self._continued = self._request_ended = self._request_paused = self._was_paused = False
+        self._continued = self._request_ended = self._request_paused = False
         self._switching: Headers | None = None
         self._timer: Timer | None = None
         self._body_timer: Timer | None = None
@@ -374,7 +325,8 @@ class Exchange:
         if writable:
             self._writer.resume_request()
         else:
-            self._was_paused = True
+            if self._upload is not None:
+                self._upload.hold_up()
             self._writer.pause_request()
 
     # -- inside
@@ -472,6 +424,7 @@ class Exchange:
     def _watch_body(self, head: RequestHead) -> None:
         if head.expects_continue:
             self._timer = self._services.wheel.add(CONTINUE_AFTER_SECONDS, self._continue_anyway)
+        self._upload = UploadWatch(self._forward.view.backend_timeout_seconds)
         self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
 
     def _continue_anyway(self) -> None:
@@ -484,19 +437,11 @@ class Exchange:
         self._body_timer = None
         if self._responded:
             return
-        received = self._transaction.bytes_in
-        moved, self._received_at_check = received - self._received_at_check, received
-        was_paused, self._was_paused = self._was_paused, self._request_paused
-        if moved >= BODY_RATE_BYTES:
-            self._stalled_seconds = 0.0
-        elif not was_paused:
-            self._give_up(Refusal(Error.RequestTimeout, "body_too_slow"))
+        assert self._upload is not None
+        refusal = self._upload.look(self._transaction.bytes_in, self._request_paused)
+        if refusal is not None:
+            self._give_up(refusal)
             return
-        else:
-            self._stalled_seconds += BODY_RATE_WINDOW_SECONDS
-            if self._stalled_seconds > self._forward.view.backend_timeout_seconds:
-                self._give_up(Refusal(Error.GatewayTimeout, "backend_timeout", "operator"))
-                return
         self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
 
     def _give_up(self, refusal: Refusal) -> None:

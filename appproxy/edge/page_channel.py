@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers as WebHeaders
 from twisted.web.server import Site
 
+from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import ClientWriter, RequestSink
-from appproxy.edge.exchange import ClientConnection
 from appproxy.edge.verdict import Forward, Local
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
 from appproxy.model.refusal import Error, Refusal

@@ -18,8 +18,9 @@ from appproxy.catalog.snapshot import Catalog
 from appproxy.edge.answers import Answers
 from appproxy.edge.channel import EdgeChannel
 from appproxy.edge.channel_services import ChannelServices
+from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import PageSink
-from appproxy.edge.exchange import ClientConnection, ExchangeServices
+from appproxy.edge.exchange import ExchangeServices
 from appproxy.edge.facts import ConnectionFacts
 from appproxy.edge.gate import Gate
 from appproxy.edge.live import LiveStreams
