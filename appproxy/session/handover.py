@@ -201,10 +201,11 @@ class Handover:
         age = self._clock.seconds() - fields["issued_at"]
         if not -CLOCK_SKEW_SECONDS <= age < TICKET_SECONDS:
             raise TicketRefused("too old", target)
-        if cookie is None or not hmac.compare_digest(_hash(cookie), fields["browser"]):
-            raise TicketRefused("another browser's ticket", target)
+        # Before anything else: one that went astray is not left lying about for whoever it was meant for.
         if not await in_time(self._spend(fields["id"]), self._clock):
             raise TicketRefused("used before", target)
+        if cookie is None or not hmac.compare_digest(_hash(cookie), fields["browser"]):
+            raise TicketRefused("another browser's ticket", target)
         if not await self._lives(fields["session"], host):
             raise TicketRefused("its session has ended", target)
         return SpentTicket(fields["session"], target)

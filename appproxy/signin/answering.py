@@ -27,6 +27,8 @@ from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
 from appproxy.session.records import Sessions
 from appproxy.store.istore import StoreError
 
+NO_REFERRER: Final = (b"Referrer-Policy", b"no-referrer")
+
 MAXIMUM_WAITING: Final = 500
 """Answers that may be waited for at once: a provider that hangs must not fill the memory."""
 
@@ -63,8 +65,7 @@ def redirect(location: str, *cookies: bytes) -> Answer:
     """
     See other, and tell nobody where from: the addresses here hold tickets and codes.
     """
-    headers = ((b"Location", location.encode("ascii")), (b"Referrer-Policy", b"no-referrer"))
-    return Answer(303, headers=headers, cookies=cookies)
+    return Answer(303, headers=((b"Location", location.encode("ascii")), NO_REFERRER), cookies=cookies)
 
 
 def json_answer(status: int, document: Mapping[str, Any]) -> Answer:
@@ -112,7 +113,10 @@ class Answering:
         cookies: tuple[bytes, ...] = (),
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Answer:
-        """An error page."""
+        """
+        An error page. Its links say nothing of the address that it stands at, which may hold
+        a ticket or a code; it has no form, which would have to say where it comes from.
+        """
         body = self.pages.error(
             refusal,
             request.transaction_id,
@@ -120,7 +124,7 @@ class Answering:
             host=request.host_name.decode("ascii", "replace"),
             retry_url=retry_url,
         )
-        return Answer(refusal.status, body, cookies=cookies, headers=headers)
+        return Answer(refusal.status, body, cookies=cookies, headers=(NO_REFERRER, *headers))
 
     def sign_in_required(self, request: PageRequest) -> Answer:
         """For scripts: where a navigation leads to signing in."""

@@ -106,12 +106,13 @@ class HandoverTests(EdgeTestCase):
         self.failureResultOf(spending, TicketRefused)
 
     def test_another_browser(self) -> None:
-        """A ticket of browser A in browser B signs nobody in, and is still good in A."""
+        """A ticket of browser A in browser B signs nobody in, and is worth nothing in A from then on."""
         victim = Browser()
         victim.start(self.edge)
         for cookie in (victim.cookie, None, b"", b"x" * 43):
-            self.assert_refused("another browser's ticket", browser=Browser(cookie))
-        self.spend()
+            ticket = ticket_of(self.edge.handover.make_ticket(self.request, self.session_id))
+            self.assert_refused("another browser's ticket", ticket, browser=Browser(cookie))
+            self.assert_refused("used before", ticket)
 
     def test_another_host(self) -> None:
         """A ticket for one host is nothing at another."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from tests.integration.support.attacker import Answer, Headers, HostileBackend, Wire
@@ -29,7 +30,7 @@ class _Keeper(IntegrationTestCase):
         """Nothing: it is never run."""
 
     def __init__(self) -> None:
-        super().__init__("runTest")  # type: ignore[no-untyped-call]
+        super().__init__("runTest")
         self.stack = ExitStack()
         self._started: list[Running] = []
         self.setUp()
@@ -134,3 +135,14 @@ class AttackTestCase(IntegrationTestCase):
         """The Cookie header that a browser sends to an application."""
         values = browser.jar.of(self.host(name))
         return b"Cookie", "; ".join(f"{key}={value}" for key, value in values.items()).encode()
+
+    def enrol(self, name: str, token: str) -> Path:
+        """
+        Enrol a connector that is not started.
+
+        @return: the folder of its identity.
+        """
+        identity = self.site.folder / name / "identity"
+        config = self.site.write(name, {"identity": identity, "allowed_backends": ["127.0.0.1:1"]})
+        self.site.appproxy("enroll", "--config", config, "--token-file", "-", stdin=token)
+        return identity
