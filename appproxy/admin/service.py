@@ -50,6 +50,7 @@ class Surroundings:
     @ivar connect_host: the name that connectors then ask for.
     @ivar expiries: when each certificate ends, by name.
     @ivar sealer: the one of the session records.
+    @ivar rejected: what is wrong with certificates' files, by name.
     @ivar end_session: ends a session by id, with a reason.
     """
 
@@ -64,6 +65,7 @@ class Surroundings:
     expiries: Callable[[], Mapping[str, datetime]]
     sealer: Sealer
     end_session: Callable[[str, str], Deferred[Any]]
+    rejected: Callable[[], Mapping[str, str]] = dict
 
 
 def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -> AdminSite:
@@ -82,7 +84,7 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
     api = AdminApi(
         Changes(store, live, around.own_hosts, in_thread),
         TokenObjects(around.authority, around.addresses, around.connect_host),
-        Status(clock, around.feed, around.connectors, source, around.expiries),
+        Status(clock, around.feed, around.connectors, source, around.expiries, around.rejected),
         objects,
     )
     return AdminSite(api, in_thread, clock)

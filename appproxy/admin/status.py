@@ -28,13 +28,19 @@ class Status:
         connectors: ConnectorFeed,
         source: StatusSource,
         expiries: Callable[[], Mapping[str, datetime]],
+        rejected: Callable[[], Mapping[str, str]],
     ) -> None:
+        """
+        @param expiries: when each public certificate in use ends, by name.
+        @param rejected: what is wrong with the files of a certificate, by name.
+        """
         self._clock = clock
         self._started = clock.seconds()
         self._feed = feed
         self._connectors = connectors
         self._source = source
         self._expiries = expiries
+        self._rejected = rejected
 
     async def show(self) -> Row:
         """Everything at once."""
@@ -49,16 +55,24 @@ class Status:
             "applications": len(catalog.applications),
             "connector_groups": self._groups(tunnels),
             "tunnels": tunnels,
-            "certificates": [self._certificate(*each) for each in sorted(self._expiries().items())],
+            "certificates": self._certificates(),
         }
 
-    def _certificate(self, name: str, end: datetime) -> Row:
-        seconds_left = end.timestamp() - self._clock.seconds()
-        return {
-            "name": name,
-            "expires_at": rfc3339(end),
-            "days_left": int(seconds_left // DAY_SECONDS),
-        }
+    def _certificates(self) -> list[Row]:
+        """A file that cannot be used is there too, since browsers may be turned away for it."""
+        ends, problems = self._expiries(), self._rejected()
+        return [
+            {
+                "name": name,
+                "expires_at": rfc3339(ends[name]) if name in ends else None,
+                "days_left": self._days_until(ends[name]) if name in ends else None,
+                "problem": problems.get(name),
+            }
+            for name in sorted({*ends, *problems})
+        ]
+
+    def _days_until(self, end: datetime) -> int:
+        return int((end.timestamp() - self._clock.seconds()) // DAY_SECONDS)
 
     def _groups(self, tunnels: Sequence[Mapping[str, object]]) -> list[Row]:
         """A group that applications need and that has no tunnel is what an operator looks for first."""

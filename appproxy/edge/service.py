@@ -211,12 +211,16 @@ class EdgeService(DaemonService):
                 self._expiries,
                 sealer,
                 sessions.end,
+                lambda: self._certificates.rejected,
             ),
         )
         try:
             admin.startService()
         except (CannotListenError, OSError) as error:
-            raise CannotStart(EXIT_UNAVAILABLE, f"the admin socket: {error}") from error
+            reason = error.socketError if isinstance(error, CannotListenError) else error
+            raise CannotStart(
+                EXIT_UNAVAILABLE, f"the admin socket {settings.admin.listen}: {reason}"
+            ) from error
         self._stoppers.append(admin)
 
     async def _start_metrics(self, web: Web, tunnels: Tunnels, sessions: Sessions, feed: CatalogFeed) -> None:

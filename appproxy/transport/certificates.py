@@ -36,8 +36,8 @@ MAXIMUM_FILE_SIZE: Final = 1 << 20
 MAXIMUM_PAIRS: Final = 10_000
 """Certificates in all directories together: far above one per application."""
 
-Stamp = tuple[tuple[int, int, int], ...]
-"""What tells one state of a pair's files from the next: time, size and inode of each."""
+Stamp = tuple[tuple[int, int, int, int], ...]
+"""What tells one state of a pair's files from the next: times, size and inode of each."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class CertificateFiles:
         @raise OSError: if one cannot be reached.
         """
         states = [path.stat() for path in (self.chain, self.key)]
-        return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
+        # The second time changes with owner and mode: a file that could not be read may be now.
+        return tuple((state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino) for state in states)
 
     def load(self) -> KeyPair:
         """
@@ -129,7 +130,7 @@ class CertificateDirectory:
     """
     Chooses contexts by server name.
 
-    @ivar rejected: name of each certificate whose files are of no use now, with the reason.
+    @ivar rejected: name of each certificate (or folder) that is of no use now, with the reason.
     """
 
     _log = Logger()
@@ -154,7 +155,7 @@ class CertificateDirectory:
         self._loaded: dict[CertificateFiles, LoadedCertificate] = {}
         self._refused: dict[CertificateFiles, Stamp | None] = {}
         self._by_name: dict[str, LoadedCertificate] = {}
-        self._unreadable: set[Path] = set()
+        self._unreadable: dict[Path, str] = {}
         self._neutral: ServerContext | None = None
         self._polling = LoopingCall(self.reload)
         self._polling.clock = clock
@@ -163,6 +164,13 @@ class CertificateDirectory:
     def start(self) -> None:
         """Read everything now, then look for changes every few seconds."""
         self._polling.start(POLL_SECONDS)
+        if not self._loaded:
+            self._log.warn(
+                "{event}: none that can be used in {folders}; no browser gets in until there is one",
+                event="no_certificate",
+                fault="operator",
+                folders=", ".join(map(str, self._paths)),
+            )
 
     def stop(self) -> None:
         """Look no more."""
@@ -176,6 +184,7 @@ class CertificateDirectory:
             del self._loaded[gone]
         self._refused = {files: stamp for files, stamp in self._refused.items() if files in found}
         self.rejected = {files.name: self.rejected.get(files.name, "") for files in self._refused}
+        self.rejected.update((str(path), reason) for path, reason in self._unreadable.items())
         for files in found:
             self._look_at(files)
         self._by_name = _index(self._loaded.values())
@@ -202,17 +211,19 @@ class CertificateDirectory:
         for path in self._paths:
             try:
                 found.update(dict.fromkeys(find_certificates(path)))
-                self._unreadable.discard(path)
+                self._unreadable.pop(path, None)
             except OSError as error:
                 self._keep_all_of(path, error, found)
         return dict(list(found.items())[:MAXIMUM_PAIRS])
 
     def _keep_all_of(self, path: Path, error: OSError, found: dict[CertificateFiles, None]) -> None:
         """A directory that is away for a moment takes nothing out of service."""
-        found.update((files, None) for files in self._loaded if path in (files.chain, *files.chain.parents))
+        kept = [files for files in self._loaded if path in (files.chain, *files.chain.parents)]
+        found.update(dict.fromkeys(kept))
+        reason = error.strerror or str(error)
         if path not in self._unreadable:
-            self._unreadable.add(path)
-            self._reject(str(path), error.strerror or str(error))
+            self._reject(str(path), path, reason, stays=bool(kept))
+        self._unreadable[path] = reason
 
     def _look_at(self, files: CertificateFiles) -> None:
         stamp: Stamp | None = None
@@ -226,7 +237,7 @@ class CertificateDirectory:
         except (OSError, BadCertificate) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             if files not in self._refused or self._refused[files] != stamp:
-                self._reject(files.name, reason)
+                self._reject(files.name, files.chain, reason, stays=loaded is not None)
             self._refused[files] = stamp
             self.rejected[files.name] = reason
         else:
@@ -234,13 +245,15 @@ class CertificateDirectory:
             self.rejected.pop(files.name, None)
             self._announce(self._loaded[files])
 
-    def _reject(self, name: str, reason: str) -> None:
+    def _reject(self, name: str, path: Path, reason: str, *, stays: bool) -> None:
         self._log.warn(
-            "{event}: {certificate}: {reason}; what worked before stays in use",
+            "{event}: {path}: {reason}; {consequence}",
             event="certificate_rejected",
             fault="operator",
             certificate=name,
+            path=str(path),
             reason=reason,
+            consequence="what worked before stays in use" if stays else "it is not in use",
         )
 
     def _announce(self, loaded: LoadedCertificate) -> None:

@@ -15,7 +15,10 @@ class StatusTests(EdgeTestCase):
     def test_status(self) -> None:
         """Groups without a tunnel, tunnels by name, days until a certificate ends: all is there."""
         around = self.edge.around
-        status = Status(self.clock, around.feed, around.connectors, around.source, around.expiries)
+        broken = {"broken": "Permission denied"}
+        status = Status(
+            self.clock, around.feed, around.connectors, around.source, around.expiries, lambda: broken
+        )
         puts = [Put(key_of("connector_group", "hq"), encode(read().groups["hq"]))]
         puts += [Put(key_of("application", key), encode(each)) for key, each in read().applications.items()]
         self.successResultOf(self.store.transact(puts=puts))
@@ -29,4 +32,8 @@ class StatusTests(EdgeTestCase):
         self.assertEqual(shown["tunnels"][0]["name"], "dublin")
         self.assertEqual((shown["uptime_seconds"], shown["store_up"], shown["applications"]), (90, True, 2))
         days = (CERTIFICATE_END.timestamp() - self.clock.seconds()) // 86400
-        self.assertEqual(shown["certificates"][0]["days_left"], days)
+        rows = {row["name"]: row for row in shown["certificates"]}
+        unusable = {"name": "broken", "expires_at": None, "days_left": None, "problem": "Permission denied"}
+        self.assertEqual(rows.pop("broken"), unusable)
+        (row,) = rows.values()
+        self.assertEqual((row["days_left"], row["problem"]), (days, None))

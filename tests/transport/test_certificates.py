@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,10 @@ from appproxy.transport.contexts import ServerContext
 from tests.transport.support import Authority
 
 AUTHORITY = Authority()
+
+
+def _refused(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 class CertificateDirectoryTests(SynchronousTestCase):
@@ -136,6 +141,26 @@ class CertificateDirectoryTests(SynchronousTestCase):
         self.write("wiki", "wiki.example")
         self.directory.reload()
         self.assertIsNot(self.context("wiki.example"), good)
+        self.assertEqual(self.directory.rejected, {})
+
+    def test_permission_given(self) -> None:
+        """A file that could not be read is in use soon after only its mode was mended."""
+        path = self.write("wiki", "wiki.example")
+        readable = Path.read_bytes
+        self.patch(Path, "read_bytes", _refused)
+        self.directory.start()
+        self.addCleanup(self.directory.stop)
+        self.assertEqual(self.directory.rejected, {"wiki": "Permission denied"})
+        (rejected,) = self.logged("certificate_rejected")
+        self.assertEqual((rejected["path"], rejected["consequence"]), (str(path), "it is not in use"))
+        self.assertEqual(len(self.logged("no_certificate")), 1)
+        self.patch(Path, "read_bytes", readable)
+        before = path.stat().st_ctime_ns
+        while path.stat().st_ctime_ns == before:
+            # The file system's clock ticks every few milliseconds.
+            path.chmod(0o640)
+        self.clock.advance(POLL_SECONDS)
+        self.context("wiki.example")
         self.assertEqual(self.directory.rejected, {})
 
     def test_one_broken_of_many(self) -> None:
