@@ -90,7 +90,8 @@ class CatalogObjects:
         return find(self._kind.replace("_", " "), name, {key: each.name for key, each in entries.items()})
 
     async def _check_unused(self, group: str, catalog: Catalog) -> None:
-        users = [key for key, each in sorted(catalog.applications.items()) if each.connector_group == group]
+        applications = sorted(catalog.applications.items())
+        users = [f"application {key}" for key, each in applications if each.connector_group == group]
         connectors = await _read_connectors(self._store)
         users += [
             f"connector {each.name}" for _, each in connectors if each.group == group and not each.revoked_at

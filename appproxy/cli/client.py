@@ -4,8 +4,10 @@ Asks the edge through its admin socket, and waits for the answer.
 
 from __future__ import annotations
 
+import grp
 import http.client
 import json
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
@@ -105,12 +107,21 @@ class AdminClient:
     def _why(self, error: Exception) -> str:
         match error:
             case PermissionError():
-                return f"you may not use {self._path}: be in its group, or its owner"
+                return f"you may not use {self._path}: {_who_may(self._path)}"
             case FileNotFoundError() | ConnectionRefusedError():
                 return f"no edge listens at {self._path}; is it running, or does --server name another?"
             case TimeoutError():
                 return f"the edge at {self._path} did not answer within {ANSWER_SECONDS:.0f} s"
         return f"{self._path} does not answer as an edge does: {error}"
+
+
+def _who_may(path: str) -> str:
+    try:
+        status = os.stat(path)
+        group = grp.getgrgid(status.st_gid).gr_name
+    except (OSError, KeyError):
+        return "be root, its owner, or in its group"
+    return f"be root, or in the group {group} (usermod -aG {group} USER, then sign in again)"
 
 
 def _understand(status: int, content: bytes) -> Any:

@@ -26,6 +26,7 @@ CONFIGURATION: Final = {
     "connector": Path("/etc/appproxy/connector.toml"),
     "relay": Path("/etc/appproxy/relay.toml"),
 }
+CONFIG_HELP: Final = "The newcomer's own file.  [default: /etc/appproxy/connector.toml, or relay.toml]"
 
 _REFUSALS: Final = {
     "token_unknown": "the edge does not know this token, or its time is over; make a new one there",
@@ -36,7 +37,7 @@ _REFUSALS: Final = {
 
 
 @click.command("enroll")
-@click.option("--config", type=click.Path(path_type=Path), help="The connector's or relay's own file.")
+@click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP)
 @click.option("--token-file", metavar="FILE|-", help="Where the join token is; else it is asked for.")
 def enroll_command(config: Path | None, token_file: str | None) -> None:
     """
@@ -60,8 +61,10 @@ def _token(token_file: str | None) -> JoinToken:
         return parse_token(_token_text(token_file))
     except BadToken as error:
         raise failed(str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise failed(f"{token_file} cannot be read: {error}") from None
+    except OSError as error:
+        raise failed(f"{token_file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise failed(f"{token_file} holds no join token") from None
 
 
 def _token_text(token_file: str | None) -> str:
@@ -122,8 +125,7 @@ def _give(directory: Path, owner: tuple[int, int]) -> None:
 def _next_step(identity: Identity, path: Path) -> str:
     group = f" in the group {shown(identity.group)}" if identity.group else ""
     role = identity.role
-    return (
-        f"Enrolled as {role} {shown(identity.name)}{group}.\n"
-        f"Start it:  systemctl enable --now appproxy-{role}\n"
-        f"or, here:  twistd -n appproxy-{role} --config {path}"
-    )
+    start = f"twistd -n appproxy-{role} --config {path}"
+    if path == CONFIGURATION[role]:
+        start = f"systemctl enable --now appproxy-{role}"
+    return f"Enrolled as {role} {shown(identity.name)}{group}.\nStart it:  {start}"

@@ -58,6 +58,8 @@ name_argument = click.argument("name", metavar="NAME")
 def list_objects(client: AdminClient, kind: str, output: Form) -> None:
     """
     List applications, connector-groups, connectors, sessions, certificates or tokens.
+
+    The singular will do, and so will apps and groups.
     """
     print_rows(client.get("objects", kind), output, f"no {kind.replace('-', ' ')}")
 
@@ -68,7 +70,7 @@ def list_objects(client: AdminClient, kind: str, output: Form) -> None:
 @output_option
 @asks_edge
 def show(client: AdminClient, kind: str, name: str, output: Form) -> None:
-    """Show everything of one object."""
+    """Show everything of one object: its id or name is NAME, its kind TYPE, as in list."""
     print_settings(client.get("objects", kind, name), output)
 
 
@@ -79,7 +81,11 @@ def show(client: AdminClient, kind: str, name: str, output: Form) -> None:
 @output_option
 @asks_edge
 def delete(client: AdminClient, kind: str, name: str, yes: bool, output: Form) -> None:
-    """Delete one object. Asks first."""
+    """
+    Delete one object. Asks first.
+
+    A connector that is deleted loses its tunnel at once, and its certificate is refused from then on.
+    """
     singular = kind.removesuffix("s").replace("-", " ")
     if not yes:
         if not sys.stdin.isatty():

@@ -25,7 +25,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def output_option(command: _F) -> _F:
     """C{--output table|json}: the same for everything that shows."""
     choice = click.Choice(["table", "json"])
-    return click.option("--output", type=choice, default="table", help="How to print.")(command)
+    option = click.option("--output", type=choice, default="table", show_default=True, help="How to print.")
+    return option(command)
 
 
 def print_json(value: object) -> None:
@@ -104,6 +105,8 @@ def shown(value: object) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:.4f}".rstrip("0").rstrip(".")
         case list() | tuple():
             return ", ".join(shown(each) for each in value)
         case Mapping():

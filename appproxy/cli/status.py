@@ -15,7 +15,6 @@ import click
 from appproxy.cli.client import AdminClient
 from appproxy.cli.failures import asks_edge
 from appproxy.cli.output import Form, count_of, output_option, print_json, print_rows, shown
-from appproxy.model.units import format_duration
 
 WATCH_SECONDS: Final = 2.0
 
@@ -50,11 +49,25 @@ def _again(answer: Mapping[str, Any], output: Form) -> None:
 
 def print_status(answer: Mapping[str, Any]) -> None:
     """The edge in three lines, then a table for each kind of thing it has."""
-    uptime = format_duration(answer["uptime_seconds"])
+    uptime = for_people(answer["uptime_seconds"])
     click.echo(f"edge {shown(answer['version'])}, up for {uptime}, since {shown(answer['started_at'])}")
     click.echo("store: " + ("up" if answer["store_up"] else "AWAY"))
     applications = count_of(answer["applications"], "application")
     click.echo(f"catalog: {applications}, revision {answer['catalog_revision']}")
     for title in ("connector_groups", "tunnels", "certificates"):
         click.echo(f"\n{title.replace('_', ' ')}")
-        print_rows(answer[title], "table", "none")
+        if answer[title]:
+            print_rows(answer[title], "table", "")
+        else:
+            click.echo("none")
+
+
+def for_people(seconds: int) -> str:
+    """A duration by its two largest units: C{3 d 4 h}."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, size in units:
+        if seconds >= size or parts:
+            parts.append(f"{seconds // size} {unit}")
+            seconds %= size
+    return " ".join(parts[:2]) or "0 s"

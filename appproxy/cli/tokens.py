@@ -12,7 +12,10 @@ import click
 from appproxy.cli.client import AdminClient
 from appproxy.cli.failures import asks_edge
 from appproxy.cli.output import Form, output_option, print_json, tell
-from appproxy.model.units import parse_duration
+from appproxy.model.units import format_duration, parse_duration
+
+LONGEST_SECONDS: Final = 7 * 86400
+"""What the edge allows; a token that lies about longer is an open door."""
 
 _BEFORE: Final = "appproxy enroll --token-file - <<'TOKEN'"
 _AFTER: Final = "TOKEN"
@@ -26,13 +29,16 @@ class DurationType(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
-            return parse_duration(value)
+            seconds = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not 0 < seconds <= LONGEST_SECONDS:
+            self.fail(f"a join token is valid for {format_duration(LONGEST_SECONDS)} at most", param, ctx)
+        return seconds
 
 
 valid_option = click.option(
-    "--valid", type=DurationType(), default="30m", show_default=True, help="For how long it can be used."
+    "--valid", type=DurationType(), default="30m", show_default=True, help="For how long: 7d at most."
 )
 name_option = click.option("--name", default="", help="What the newcomer will be called.")
 
@@ -47,7 +53,7 @@ def relay() -> None:
     """Relays."""
 
 
-@connector.command("token")
+@connector.command("token", short_help="Print a join token for one connector.")
 @click.option("--group", required=True, help="The connector group that it will serve.")
 @valid_option
 @name_option
@@ -58,7 +64,7 @@ def connector_token(client: AdminClient, group: str, valid: float, name: str, ou
     _make(client, {"role": "connector", "group": group, "name": name, "valid_seconds": valid}, output)
 
 
-@relay.command("token")
+@relay.command("token", short_help="Print a join token for one relay.")
 @valid_option
 @name_option
 @output_option

@@ -35,6 +35,7 @@ from appproxy.pki.certificates import (
     make_key,
     moment,
     read_request,
+    rfc3339,
 )
 from appproxy.pki.issuing import Issuer, make_certificate, make_issuer, make_root
 from appproxy.store.files import UnsafeFile, create_private, read_private
@@ -194,7 +195,7 @@ class Authority:
     async def _revoke(self, holder_id: str) -> None:
         for _ in range(ATTEMPTS):
             item, connector = await self._holder(holder_id)
-            now = moment(self.clock.seconds()).isoformat(timespec="seconds")
+            now = rfc3339(moment(self.clock.seconds()))
             revoked = connector.model_copy(update={"revoked_at": connector.revoked_at or now})
             if await self._replace(item, revoked):
                 _log.info("{event}: {role} {name}", event="revoked", role=connector.role, name=connector.name)
@@ -274,7 +275,7 @@ def with_certificate(connector: Connector, chain_pem: bytes) -> Connector:
     """The record once a certificate was issued."""
     certificate = chain_from_pem(chain_pem)[0]
     fingerprints = (*connector.fingerprints, fingerprint(certificate))[-KEPT_FINGERPRINTS:]
-    expires_at = certificate.not_valid_after_utc.isoformat(timespec="seconds")
+    expires_at = rfc3339(certificate.not_valid_after_utc)
     return connector.model_copy(update={"fingerprints": fingerprints, "expires_at": expires_at})
 
 

@@ -88,6 +88,11 @@ def moment(timestamp: float) -> datetime:
     return datetime.fromtimestamp(timestamp, UTC)
 
 
+def rfc3339(at: datetime) -> str:
+    """A date of L{UTC} to the second, written as everywhere else: with Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def make_key() -> ec.EllipticCurvePrivateKey:
     """A new private key on P-256."""
     return ec.generate_private_key(ec.SECP256R1())

@@ -24,7 +24,7 @@ from appproxy.pki.authority import (
     read_connector,
     with_certificate,
 )
-from appproxy.pki.certificates import RequestRefused, Role, key_digest, moment, read_request
+from appproxy.pki.certificates import RequestRefused, Role, key_digest, moment, read_request, rfc3339
 from appproxy.pki.enrolment_messages import (
     MAXIMUM_NAME_LENGTH,
     EnrolmentAnswer,
@@ -181,7 +181,7 @@ async def _join(
         name=name,
         group=record["group"],
         role=record["role"],
-        enrolled_at=moment(authority.clock.seconds()).isoformat(timespec="seconds"),
+        enrolled_at=rfc3339(moment(authority.clock.seconds())),
     )
     chain = _issue(authority, record, holder_id, request.csr.encode())
     answer = EnrolmentAnswer(

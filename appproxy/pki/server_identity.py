@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from appproxy.model.application import Connector
 from appproxy.pki.authority import Authority, IssuerAway, new_id
-from appproxy.pki.certificates import SERVER_USAGE, BadCertificate, moment, verify_chain
+from appproxy.pki.certificates import SERVER_USAGE, BadCertificate, moment, rfc3339, verify_chain
 from appproxy.pki.identity import Enrolment, Identity, NotEnrolled, create_key_and_csr, load, save
 
 CHECK_INTERVAL: Final = 3600.0
@@ -107,7 +107,7 @@ async def _ensure(authority: Authority, directory: Path, connect_host: str, name
         _log.warn(
             "{event}: the edge's certificate ends at {end} and cannot be renewed: {reason}",
             event="certificate_due",
-            end=moment(present.expires_at).isoformat(timespec="seconds"),
+            end=rfc3339(moment(present.expires_at)),
             reason=error,
             fault="operator",
         )
@@ -140,7 +140,7 @@ async def _make(
         create_key_and_csr(directory), "edge", holder_id, host_name=connect_host, groups=["*"]
     )
     now = authority.clock.seconds()
-    record = Connector(name=name, role="edge", enrolled_at=moment(now).isoformat(timespec="seconds"))
+    record = Connector(name=name, role="edge", enrolled_at=rfc3339(moment(now)))
     await authority.register(holder_id, record, chain)
     enrolment = Enrolment(name=name, group="", addresses=(), connect_host=connect_host)
     return save(directory, chain, authority.ca_pem, enrolment, now)

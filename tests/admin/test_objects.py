@@ -85,7 +85,7 @@ class CatalogObjectsTests(ObjectsTestCase):
         self.result(self.edge.enrol("c1", "dublin", "hq"))
         error = self.refused(self.groups.delete("hq", ADA))
         self.assertEqual(error.status, 409)
-        self.assertIn("caldav, wiki, connector dublin", error.message)
+        self.assertIn("application caldav, application wiki, connector dublin", error.message)
         for application in ("wiki", "caldav"):
             self.result(self.applications.delete(application, ADA))
         self.refused(self.groups.delete("hq", ADA))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appproxy.catalog.documents import encode, key_of
+from appproxy.cli.status import for_people
 from appproxy.store.istore import Put
 from tests.catalog.examples import application
 from tests.cli.support import CommandTestCase
@@ -51,7 +52,7 @@ class ObjectsTests(CommandTestCase):
         self.assertIn("deleted the application wiki; live at the edge", result.stderr)
         self.assertEqual(set(self.edge.feed.current.applications), {"caldav"})
         result = await self.ask("delete", "group", "hq", "--yes", code=1)
-        self.assertIn("used by caldav", result.stderr)
+        self.assertIn("used by application caldav", result.stderr)
 
     async def test_control_characters(self) -> None:
         """A name cannot send a terminal its commands."""
@@ -65,6 +66,11 @@ class ObjectsTests(CommandTestCase):
 
 class StatusTests(CommandTestCase):
     """How the edge is."""
+
+    def test_uptime(self) -> None:
+        """How long the edge has been up is told in units that one can grasp."""
+        told = {0: "0 s", 59: "59 s", 105: "1 min 45 s", 7200: "2 h 0 min", 183_845: "2 d 3 h"}
+        self.assertEqual({seconds: for_people(seconds) for seconds in told}, told)
 
     async def test_status(self) -> None:
         """Edge, groups, tunnels and certificates are there, for people and for programs."""

@@ -47,6 +47,8 @@ class OutputTests(SynchronousTestCase):
             (None, ""),
             (True, "yes"),
             (7, "7"),
+            (0.0007696151733398438, "0.0008"),
+            (85.0, "85"),
             (["a", "b"], "a, b"),
             ({"claim": "mail"}, "claim mail"),
             ("a\x07\n", "a\\x07\\x0a"),

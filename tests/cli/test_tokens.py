@@ -48,6 +48,8 @@ class TokenTests(CommandTestCase):
         """An unknown group is exit code 5; a duration that is none is a wrong use."""
         await self.ask("connector", "token", "--group", "hq", code=5)
         await self.ask("connector", "token", "--group", "hq", "--valid", "soon", code=2)
+        result = await self.ask("connector", "token", "--group", "hq", "--valid", "8d", code=2)
+        self.assertIn("7d at most", result.stderr)
         await self.ask("connector", "token", code=2)
 
 
