@@ -165,6 +165,20 @@ class DialerTests(SynchronousTestCase):
         self.wait(2)
         self.assertEqual(len(self.dialled), count + 1)
 
+    def test_stable_and_leaving(self) -> None:
+        """So does the one that replaces a tunnel which lasted, however long that took to come up."""
+        self.dialers.start()
+        for _ in range(10):
+            self.fail()
+            self.wait()
+        self.answer()
+        self.clock.advance(STABLE_SECONDS + 1)
+        (end,) = self.dialers.ends
+        count = len(self.dialled)
+        self.dialers.leaving(end)
+        self.wait(2)
+        self.assertEqual(len(self.dialled), count + 1)
+
     def test_leaving(self) -> None:
         """A tunnel that is about to close is replaced while its streams still go on; once only."""
         self.dialers.start()
