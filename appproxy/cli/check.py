@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 from pydantic import BaseModel
@@ -14,18 +15,20 @@ from pydantic import BaseModel
 from appproxy.cli.failures import FAILED, PROBLEMS
 from appproxy.cli.files import Checked, check_texts, read_texts
 from appproxy.cli.online import Finding
+from appproxy.cli.online_access import account_of_owner, check_access
 from appproxy.cli.online_connector import check_backends, check_identity
 from appproxy.cli.online_network import check_certificates, check_names, check_ports
 from appproxy.cli.online_provider import check_provider
 from appproxy.cli.output import Form, count_of, output_option, print_json, shown, tell
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import EdgeSettings
+from appproxy.config.plugins import PluginProblem, enabled_rules
 from appproxy.config.relay import RelaySettings
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--online", is_flag=True, help="Ask the provider, DNS, certificates and ports too.")
+@click.option("--online", is_flag=True, help="Look at provider, certificates, DNS, ports, backends too.")
 @output_option
 def check(files: Sequence[str], online: bool, output: Form) -> None:
     """
@@ -93,9 +96,20 @@ def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]
     public = {settings.hosts.auth, settings.hosts.portal, *hosts}
     yield from check_provider(settings.sign_in)
     yield from check_certificates(settings.tls.certificates, public)
+    yield from check_access(settings.tls.certificates, account_of_owner(settings.store.path.parent))
     yield from check_names({*public, settings.hosts.connect})
     yield from check_ports(settings.listen.https, f"https://{settings.hosts.auth}/.appproxy/healthz")
     yield from check_ports(settings.listen.http)
+    yield from check_plugins(settings.plugins.directories, settings.plugins.enabled)
+
+
+def check_plugins(directories: Sequence[Path], enabled: Sequence[str]) -> Iterator[Finding]:
+    """Load what the edge would load, which runs it."""
+    try:
+        for rule in enabled_rules(directories, enabled):
+            yield Finding("ok", "plugin", f"{rule.name} can be used")
+    except PluginProblem as problem:
+        yield Finding("failed", "plugin", str(problem))
 
 
 def _application_hosts(checked: Checked) -> set[str]:

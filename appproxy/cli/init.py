@@ -4,7 +4,6 @@ C{appproxy init}: the first edge.toml, its state, and what to do next.
 
 from __future__ import annotations
 
-import getpass
 import grp
 import json
 import os
@@ -55,7 +54,9 @@ class Choices:
 @click.option("--client-id", required=True, help="What the provider calls us.")
 @click.option("--config", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True)
 @click.option(
-    "--state", type=click.Path(path_type=Path), help="Folder for store and keys.  [default: beside --config]"
+    "--state",
+    type=click.Path(path_type=Path),
+    help=f"Folder for store and keys.  [default: {STATE}, or state/ beside another --config]",
 )
 @click.option("--listen", default=f":{HTTPS_PORT}", show_default=True, help="The https listener.")
 def init(domain: str, issuer: str, client_id: str, config: Path, state: Path | None, listen: str) -> None:
@@ -150,9 +151,7 @@ def write(choices: Choices, text: str, settings: EdgeSettings) -> None:
 
 def _give_to_daemon(choices: Choices, settings: EdgeSettings) -> None:
     """What the edge's own user reads, or keeps."""
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
+    if not _has_system_user():
         return
     for path in (choices.config, *settings.tls.certificates):
         shutil.chown(path, group=SYSTEM_USER)
@@ -175,14 +174,15 @@ Wrote {choices.config}. What is left to do:
      redirect URI              {auth}/callback
      post-logout redirect URI  {auth}/signed-out
 
-3. Put the client secret into {_secret_place(choices)}, readable by you alone (umask 077).
+3. Paste the client secret into a file that is readable by you alone, then ^D:
+     (umask 077; cat > {choices.config.parent / "oidc-client-secret"})
 
-4. Put a certificate for *.{settings.domain}, one PEM file with chain and key, into {folder}.
+4. Put a certificate for *.{settings.domain}, one PEM file with chain and key, into its folder:
+     install -m {_mode_of_certificate(choices)} FILE.pem {folder}/
 
 5. Keep a copy of {settings.pki.infrastructure_key_file} off this machine.
 
-Next: appproxy check {choices.config} --online
-Then: {_start_command(choices)}"""
+{_start(choices, settings)}"""
 
 
 def _port_in_urls(listen: str) -> str:
@@ -190,12 +190,27 @@ def _port_in_urls(listen: str) -> str:
     return "" if address.kind != "tcp" or address.port == HTTPS_PORT else f":{address.port}"
 
 
-def _secret_place(choices: Choices) -> str:
-    folder = choices.config.parent
-    return str(folder / "oidc-client-secret")
+def _mode_of_certificate(choices: Choices) -> str:
+    """The daemon's user reads it by its group."""
+    return f"640 -g {SYSTEM_USER}" if choices.is_system_wide else "600"
 
 
-def _start_command(choices: Choices) -> str:
-    if choices.is_system_wide:
-        return "systemctl enable --now appproxy-edge"
-    return f"twistd -n appproxy-edge --config {choices.config}    (as {getpass.getuser()})"
+def _start(choices: Choices, settings: EdgeSettings) -> str:
+    check = f"appproxy check {choices.config} --online"
+    if not choices.is_system_wide:
+        return f"""\
+Next: {check}
+Then: twistd -n appproxy-edge --config {choices.config}
+      export APPPROXY_SERVER={settings.admin.listen}    # in every other terminal"""
+    lines = [f"Next: {check}", "Then: systemctl enable --now appproxy-edge"]
+    if not _has_system_user():
+        lines.insert(0, f"There is no user {SYSTEM_USER} yet: make it first, as README.md says.\n")
+    return "\n".join(lines)
+
+
+def _has_system_user() -> bool:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return False
+    return True

@@ -63,10 +63,13 @@ def _tunnel(identity: Identity, address: HostPort) -> Finding:
 def check_backends(
     lines: Iterable[str], names_resolve_into: Iterable[str], resolve: Resolve = addresses_of
 ) -> Iterator[Finding]:
-    """Whether the backends that are named in full resolve to where they may, and answer."""
+    """Whether the backends that are written in full resolve to where they may, and answer."""
     networks = [ipaddress.ip_network(text) for text in names_resolve_into]
     for line in lines:
         backend = AllowedBackend.parse(line)
+        if backend.network is not None and backend.network.num_addresses == 1:
+            for port in sorted(backend.ports):
+                yield _answers(HostPort(str(backend.network.network_address), port))
         if not backend.host or backend.host.startswith("*."):
             continue
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Final
 
 from appproxy.cli.online import Answer, Finding, Unreachable, Verdict, get, tls_context
@@ -18,6 +19,9 @@ SUBJECT: Final = "provider"
 GOOD_ALGORITHMS: Final = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
 SECRET_METHODS: Final = frozenset({"client_secret_basic", "client_secret_post"})
 ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+
+UNIT_SECRETS: Final = Path("/etc/appproxy")
+"""Where LoadCredential= of our units finds its files."""
 
 Get = Callable[[str], Answer]
 
@@ -45,12 +49,23 @@ def check_secret(sign_in: SignIn) -> Finding:
     """Whether the client secret can be read."""
     path = sign_in.client_secret_file
     if str(path).startswith(CREDENTIAL):
-        return Finding("skipped", "client secret", f"{path} is there only in the systemd unit")
+        return _credential(str(path), UNIT_SECRETS / str(path).removeprefix(CREDENTIAL))
     try:
         read_secret(path)
     except SecretUnavailable as error:
         return Finding("failed", "client secret", str(error))
     return Finding("ok", "client secret", f"{path} can be read")
+
+
+def _credential(name: str, source: Path) -> Finding:
+    """The unit's own credential is there only while it runs; what it is made of can be looked at."""
+    try:
+        found = source.exists()
+    except PermissionError:
+        return Finding("skipped", "client secret", f"{name} is there only in the systemd unit")
+    if found:
+        return Finding("ok", "client secret", f"{source} is there, for the systemd unit")
+    return Finding("warning", "client secret", f"{source}, whence the unit takes {name}, is not there")
 
 
 def examine(sign_in: SignIn, fetch: Get, now: Callable[[], datetime]) -> Iterator[Finding]:

@@ -108,4 +108,4 @@ class SecretTests(SynchronousTestCase):
         found = check_secret(sign_in(client_secret_file=path))
         self.assertEqual(found.verdict, "ok")
         self.assertNotIn("hunter2", found.message)
-        self.assertEqual(check_secret(sign_in(client_secret_file="credential:x")).verdict, "skipped")
+        self.assertEqual(check_secret(sign_in(client_secret_file="credential:x")).verdict, "warning")
