@@ -110,7 +110,7 @@ class AdminService(Service):
 
         @raise CannotListenError: if the socket is in use.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
         def in_thread(job: Callable[[], Any]) -> Deferred[Any]:
             return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
@@ -120,7 +120,7 @@ class AdminService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Listen no longer."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         port, self._port = self._port, None
         if port is None:
             return succeed(None)

@@ -46,7 +46,7 @@ class AdminRequest(Request):
         if self.is_too_large or self.content.tell() + len(data) > MAXIMUM_BODY:
             self.is_too_large = True
             return
-        super().handleContentChunk(data)
+        super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
 
 class AdminResource(Resource):
@@ -58,7 +58,7 @@ class AdminResource(Resource):
         """
         @param in_thread: where the system is asked for a user's name.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._api = api
         self._in_thread = in_thread
 
@@ -113,7 +113,7 @@ class AdminSite(Site):
 
     def __init__(self, api: AdminApi, in_thread: InThread, reactor: IReactorTime) -> None:
         resource = AdminResource(api, in_thread)
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             resource,
             requestFactory=AdminRequest,
             parsePOSTFormSubmission=False,

@@ -25,6 +25,12 @@ class ConnectorNumbers:
 
     def watch(self, supervisor: Supervisor) -> None:
         """Read the gauges from here."""
+        traffic = supervisor.traffic
+        self.metrics.count_from(
+            "tunnel_bytes",
+            lambda: {("in",): traffic.received_bytes, ("out",): traffic.sent_bytes},
+        )
+        self.metrics.count_from("tunnel_paused_seconds", lambda: {(): traffic.paused_seconds})
         watch = self.metrics.watch
         watch("tunnels", lambda: len(supervisor.ends))
         watch("requests_active", lambda: sum(end.session.active_streams for end in supervisor.ends))

@@ -211,6 +211,11 @@ class Exchange:
         if self._stream is not None:
             self._stream.resume()
 
+    @property
+    def is_upgraded(self) -> bool:
+        """Whether both directions are plain bytes."""
+        return self._upgraded
+
     def cut(self, why: Refusal) -> None:
         """The session or the application ended: break off now."""
         if self._done:

@@ -20,6 +20,10 @@ APPLICATION_CHANGED: Final = Refusal(
 class Endable(Protocol):
     """Something that can be told to stop at once."""
 
+    @property
+    def is_upgraded(self) -> bool:
+        """Whether it is a WebSocket, or its like."""
+
     def cut(self, why: Refusal) -> None:
         """Break off: nothing more reaches the client, but that it is turned away."""
 
@@ -65,6 +69,14 @@ class LiveStreams:
     def sessions(self) -> list[str]:
         """The sessions that something is open for."""
         return list(self._by_session)
+
+    def upgraded(self) -> dict[str, int]:
+        """How many upgraded connections each application has."""
+        counted = {
+            application_id: sum(each.is_upgraded for each in members)
+            for application_id, members in self._by_application.items()
+        }
+        return {application_id: count for application_id, count in counted.items() if count}
 
     @staticmethod
     def _discard(index: dict[str, set[Endable]], key: str, exchange: Endable) -> None:

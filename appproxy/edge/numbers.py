@@ -5,6 +5,7 @@ What the edge counts and writes down of each request.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from appproxy.catalog.feed import CatalogFeed
@@ -17,6 +18,7 @@ from appproxy.observe.transaction import Transaction
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.transport.turn import Schedule
+from appproxy.tunnel.traffic import Traffic
 
 
 class EdgeNumbers:
@@ -45,9 +47,19 @@ class EdgeNumbers:
         sessions: Sessions,
         feed: CatalogFeed,
         certificates: CertificateDirectory,
+        sign_ins: Mapping[str, int],
     ) -> None:
-        """Read the gauges from here."""
+        """
+        Read everything that others count from here.
+
+        @param sign_ins: by outcome.
+        """
+        traffic = tunnels.traffic
+        self.metrics.count_from("sign_ins", lambda: {(outcome,): n for outcome, n in sign_ins.items()})
+        self.metrics.count_from("tunnel_bytes", lambda: tunnel_bytes(traffic))
+        self.metrics.count_from("tunnel_paused_seconds", lambda: {(): traffic.paused_seconds})
         watch = self.metrics.watch
+        watch("upgraded_connections", lambda: {(each,): n for each, n in web.live.upgraded().items()})
         watch("client_connections", lambda: web.connections)
         watch("requests_active", lambda: web.live.count)
         watch("sessions", lambda: len(sessions))
@@ -60,6 +72,11 @@ class EdgeNumbers:
     def reopen_log(self) -> None:
         """The log file was rotated away."""
         self._writer.reopen()
+
+
+def tunnel_bytes(traffic: Traffic) -> dict[Key, float]:
+    """What came and what left, as the metric's series."""
+    return {("in",): traffic.received_bytes, ("out",): traffic.sent_bytes}
 
 
 def _by_label(tunnels: Tunnels, label: str) -> dict[Key, float]:

@@ -195,6 +195,9 @@ class PageStream:
     def requestDone(self, request: EdgeRequest) -> None:
         """The page is complete."""
         if not self._over:
+            if request.refusal is not None:
+                self.transaction.error = request.refusal.error.name
+                self.transaction.reason = request.refusal.reason
             self._finish()
             self.writer.end([])
 

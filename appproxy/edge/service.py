@@ -107,7 +107,9 @@ class EdgeService(DaemonService):
         self._stoppers.append(self._certificates)
         await self._listen(web, tunnels, authority, identity)
         self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
-        await self._start_metrics(web, tunnels, sessions, feed)
+        outcomes = sign_in.flow.outcomes if sign_in.flow is not None else {}
+        self._numbers.watch(web, tunnels, sessions, feed, self._certificates, outcomes)
+        await self._start_metrics(sessions, feed)
         touching = LoopingCall(web.touch_live)
         touching.clock = self.reactor
         touching.start(TOUCH_SECONDS, now=False)
@@ -223,8 +225,7 @@ class EdgeService(DaemonService):
             ) from error
         self._stoppers.append(admin)
 
-    async def _start_metrics(self, web: Web, tunnels: Tunnels, sessions: Sessions, feed: CatalogFeed) -> None:
-        self._numbers.watch(web, tunnels, sessions, feed, self._certificates)
+    async def _start_metrics(self, sessions: Sessions, feed: CatalogFeed) -> None:
         address = ListenAddress.parse(self._settings.metrics.listen)
         metrics = MetricsService(
             self.reactor,

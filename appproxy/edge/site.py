@@ -12,6 +12,7 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import Request, Site
 
 from appproxy.edge.page_channel import EdgeRequest
+from appproxy.model.refusal import Error, Refusal
 from appproxy.pages.answers import HTML, respond
 from appproxy.pages.pages import Pages
 
@@ -28,6 +29,8 @@ class NotFoundPage(Resource):
     def render(self, request: Request) -> bytes:
         """A plain 404 with the transaction id."""
         transaction_id = getattr(request, "transaction_id", "")
+        if isinstance(request, EdgeRequest):
+            request.refusal = Refusal(Error.NotFound, "unknown_path")
         return respond(request, 404, self._pages.neutral_not_found(transaction_id), HTML, transaction_id)
 
 

@@ -19,6 +19,7 @@ from appproxy.relay.hub import RelayHub
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import StreamOpener
 from appproxy.transport.turn import Schedule
+from appproxy.tunnel.traffic import Traffic
 
 
 class Tunnels(Protocol):
@@ -26,6 +27,7 @@ class Tunnels(Protocol):
     @ivar opener: opens streams.
     @ivar accept: makes the protocol of a connector's tunnel; L{None} where they end elsewhere.
     @ivar addresses: what join tokens tell newcomers to dial.
+    @ivar traffic: what went through the tunnels.
     @ivar dialled: what connectors then dial for their tunnels; empty where that is the same.
     """
 
@@ -33,6 +35,7 @@ class Tunnels(Protocol):
     accept: Callable[[], IProtocol] | None
     addresses: Sequence[str]
     dialled: Sequence[str]
+    traffic: Traffic
 
     def update(self, catalog: RelayCatalog) -> None:
         """Another catalog, another registry."""
@@ -56,6 +59,7 @@ class InsideTunnels:
         self.accept: Callable[[], IProtocol] | None = self._hub.accept
         self.addresses: Sequence[str] = (address,)
         self.dialled: Sequence[str] = ()
+        self.traffic = self._hub.traffic
         self.update = self._hub.update
         self.tunnels = self._hub.tunnels
         self.live_revision = self._hub.live_revision
@@ -86,6 +90,7 @@ class RemoteTunnels:
         self.accept: Callable[[], IProtocol] | None = None
         self.addresses: Sequence[str] = (address,)
         self.dialled: Sequence[str] = tuple(dial)
+        self.traffic = self._dialers.traffic
         self.update = self._dialers.update
         self.tunnels = self._dialers.tunnels
         self.live_revision = self._dialers.live_revision

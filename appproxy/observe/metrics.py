@@ -154,6 +154,7 @@ class Metrics(Collector):
         self.backend_seconds: Bounded = Bounded(Histogram)
         self.sso_seconds: Bounded = Bounded(lambda: Histogram(SIGN_ON_BUCKETS))
         self.requests_active = 0
+        self._counter_sources: dict[str, Callable[[], Mapping[Key, float]]] = {}
         self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}
 
     def observe(self, transaction: Transaction) -> None:
@@ -188,6 +189,17 @@ class Metrics(Collector):
             raise KeyError(gauge)
         self._sources[gauge] = source
 
+    def count_from(self, counter: str, source: Callable[[], Mapping[Key, float]]) -> None:
+        """
+        Say where a counter's series come from, which somebody else keeps.
+
+        @param source: called at every scrape; its numbers only ever grow.
+        @raise KeyError: if there is no such counter.
+        """
+        if counter not in _COUNTERS:
+            raise KeyError(counter)
+        self._counter_sources[counter] = source
+
     def forget_application(self, application: str) -> None:
         """Drop the series of an application that is not published any more."""
         for name, labels in _SERIES_LABELS.items():
@@ -210,7 +222,8 @@ class Metrics(Collector):
 
     def _counter(self, name: str, text: str, labels: Labels) -> Metric:
         family = CounterMetricFamily(f"appproxy_{name}", text, labels=labels)
-        series: Bounded = getattr(self, name)
+        source = self._counter_sources.get(name)
+        series: Mapping[Key, float] = getattr(self, name) if source is None else source()
         for key, value in series.items():
             family.add_metric([*map(str, key)], value)
         return family

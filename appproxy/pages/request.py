@@ -13,6 +13,7 @@ from twisted.web.server import Request
 
 if TYPE_CHECKING:
     from appproxy.model.principal import Principal
+    from appproxy.model.refusal import Refusal
 
 
 class PageRequest(Request):
@@ -23,6 +24,7 @@ class PageRequest(Request):
     @ivar principal: the signed-in user, or L{None} before sign-in.
     @ivar client_address: the client's address as the log shows it.
     @ivar host_name: lower-case host that was asked for, without its port.
+    @ivar refusal: why the request is turned away, for the log; set by whoever answers.
     @ivar scheme_port: scheme and port of the listener, as C{"https:443"}.
     """
 
@@ -31,6 +33,7 @@ class PageRequest(Request):
     client_address: str = ""
     host_name: bytes = b""
     scheme_port: str = "https:443"
+    refusal: Refusal | None = None
 
     @property
     def scheme(self) -> str:

@@ -71,6 +71,7 @@ class Portal(Resource):
 
     def refuse(self, request: PageRequest, refusal: Refusal) -> bytes:
         """The error page for C{refusal}."""
+        request.refusal = refusal
         body = self._pages.error(
             refusal,
             request.transaction_id,

@@ -79,6 +79,7 @@ class RelayDialers:
             self._unfit,
         )
         self._dialers = TunnelDialers(how, [str(HostPort.parse(address)) for address in dial])
+        self.traffic = how.traffic
         self._waiters = RevisionWaiters(self._is_live)
         self.opener = RemoteOpener(lambda: self._dialers.ends)
         self.live_revision = self._waiters.wait

@@ -22,6 +22,7 @@ from appproxy.relay.link import ConnectorLink
 from appproxy.relay.waiting import RevisionWaiters
 from appproxy.transport.turn import Schedule
 from appproxy.tunnel.settings import TunnelSettings
+from appproxy.tunnel.traffic import Traffic
 
 Renew = Callable[[TunnelPeer, bytes], Deferred[bytes]]
 """The connector and its signing request (PEM) in, certificate chain (PEM) out."""
@@ -32,6 +33,7 @@ class RelayHub:
     @ivar catalog: what the relay knows now.
     @ivar broker: the tunnels that are up.
     @ivar links: every connector's tunnel, also those that are not up yet.
+    @ivar traffic: what went through them.
     @ivar changed: is called when another tunnel or revision is there, or gone.
     """
 
@@ -51,6 +53,7 @@ class RelayHub:
         self.broker = Broker()
         self.links: dict[ConnectorLink, AcceptedTunnel] = {}
         self.changed: Callable[[], None] = lambda: None
+        self.traffic = Traffic()
         self._renew = renew
         self._waiters = RevisionWaiters(self._is_live)
         self.live_revision = self._waiters.wait
@@ -68,6 +71,7 @@ class RelayHub:
             raise NotAdmitted("it is not trusted", goodbye=self.catalog.doubt(peer.identity))
         link = ConnectorLink(peer, known, tunnel.peer_host, self)
         self.links[link] = tunnel
+        self.traffic.follow(tunnel)
         return link
 
     def update(self, catalog: RelayCatalog) -> None:

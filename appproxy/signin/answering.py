@@ -117,6 +117,7 @@ class Answering:
         An error page. Its links say nothing of the address that it stands at, which may hold
         a ticket or a code; it has no form, which would have to say where it comes from.
         """
+        request.refusal = refusal
         body = self.pages.error(
             refusal,
             request.transaction_id,
@@ -128,7 +129,7 @@ class Answering:
 
     def sign_in_required(self, request: PageRequest) -> Answer:
         """For scripts: where a navigation leads to signing in."""
-        refusal = Refusal(Error.SignInRequired, "no_session")
+        refusal = request.refusal = Refusal(Error.SignInRequired, "no_session")
         body = self.pages.problem_json(refusal, request.transaction_id, sign_in_url=request.origin + "/")
         realm = b'AppProxy realm="' + request.host_name + b'"'
         return Answer(401, body, PROBLEM_JSON, ((b"WWW-Authenticate", realm),))

@@ -22,6 +22,7 @@ from appproxy.tunnel.messages import Role
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
+from appproxy.tunnel.traffic import Traffic
 
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
@@ -63,6 +64,7 @@ class Dialling(Generic[E]):
 
     @ivar role: our role in the tunnels.
     @ivar make_end: makes the end of one tunnel to an address.
+    @ivar traffic: what went through the tunnels so far.
     @ivar unfit: asked before a byte of the tunnel is sent or read.
     """
 
@@ -83,6 +85,7 @@ class Dialling(Generic[E]):
         self.connect = connect
         self.make_end = make_end
         self.unfit = unfit
+        self.traffic = Traffic()
 
 
 class DialledTunnel(TunnelProtocol, Generic[E]):
@@ -157,6 +160,7 @@ class TunnelDialer(Generic[E]):
             self._no_tunnel(protocol.refused)
             return
         self.ends[end] = protocol
+        self._how.traffic.follow(protocol)
         self._current = end
         self._last_problem = ""
         self._since = self._how.clock.seconds()
@@ -210,9 +214,11 @@ class TunnelDialers(Generic[E]):
     The tunnels of one daemon.
 
     @param addresses: C{host:port}, each dialled once.
+    @ivar traffic: what went through them.
     """
 
     def __init__(self, how: Dialling[E], addresses: Sequence[str]) -> None:
+        self.traffic = how.traffic
         self._dialers = [TunnelDialer(how, address) for address in dict.fromkeys(addresses)]
 
     def start(self) -> None:

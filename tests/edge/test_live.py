@@ -17,6 +17,11 @@ class Open:
         self._entry = (session_id, application_id)
         live.add(self, *self._entry)
 
+    @property
+    def is_upgraded(self) -> bool:
+        """It is a download."""
+        return False
+
     def cut(self, why: Refusal) -> None:
         """Break off."""
         self.why = why
