@@ -330,7 +330,7 @@ class FailuresContract(ContractCase):
         client.send(request(b"GET / HTTP/1.1", b"Authorization: NTLM TlRM"))
         rig.backend.send(OK + b"Content-Length: 0\r\n\r\n")
         client.take()
-        rig.connectors[rig.finished[-1].connector].cut()
+        rig.connectors[rig.served[-1]].cut()
         rig.network.run()
         client.send(request())
         self.assertEqual(len(rig.backends), 2)

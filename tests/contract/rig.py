@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
@@ -29,14 +28,11 @@ from appproxy.connector.served import CatalogCopy
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.edge.assembly import SigningIn, build_pages, build_web
 from appproxy.iappproxy import IAccessRule
-from appproxy.model.application import Application, Backend, Connector, ConnectorGroup
+from appproxy.model.application import Application, Backend, ConnectorGroup
 from appproxy.model.principal import Principal
 from appproxy.observe.transaction import Transaction
 from appproxy.pages.pages import Pages
-from appproxy.pki.certificates import ISSUER_OF_ROLE
 from appproxy.relay.catalog import RelayCatalog
-from appproxy.relay.hub import RelayHub
-from appproxy.relay.local import LocalOpener
 from appproxy.session.cookies import SESSION_COOKIE
 from appproxy.session.handover import Handover
 from appproxy.session.keyring import Keyring
@@ -45,15 +41,14 @@ from appproxy.session.records import Sessions
 from appproxy.store.sealing import Sealer
 from appproxy.store.sqlite import IN_MEMORY, SqliteStore
 from appproxy.store.worker import InlineWorker
-from appproxy.transport.contexts import TUNNEL_ALPN, server_context, tunnel_client_context
-from appproxy.transport.peer import PeerIdentity, peer_identity
 from appproxy.transport.turn import end_of_turn
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
 from tests.contract.memory import MemoryTransport, Network
-from tests.transport.support import CLIENT, SERVER, Authority
+from tests.contract.tunnels import Tunnels, make_tunnels
+from tests.relay.support import Wires, holder
 
 START: Final = 1_800_000_000.0
 DOMAIN: Final = "apps.example.com"
@@ -205,6 +200,7 @@ class Rig:
     """
     @ivar finished: every transaction that was written to the log.
     @ivar clients: all that ever connected.
+    @ivar served: for each request that came to a connector, which one that was.
     """
 
     def __init__(
@@ -214,19 +210,23 @@ class Rig:
         rules: tuple[IAccessRule, ...] = (),
         limits: Mapping[str, Any] | None = None,
         connectors: Mapping[str, str] | None = None,
+        relays: int = 0,
     ) -> None:
         """
         @param connectors: id to group; one of the group C{main} by default.
+        @param relays: how many relays of their own; without any it is inside of the edge.
         """
         self.clock = Clock()
         self.clock.advance(START)
-        self.network = Network(self.clock)
+        self.network = Wires(self.clock)
         self.behind = Behind(self.network)
         self.finished: list[Transaction] = []
         self.clients: list[Client] = []
+        self.served: list[str] = []
         self._revision = 0
         self._connector_groups = dict(connectors if connectors is not None else {"hq": "main"})
         self._schedule = end_of_turn(self.clock)
+        self.tunnels: Tunnels = make_tunnels(self.network, self._schedule, relays)
         self._start_sessions()
         self._start_edge(front_end, rules, limits or {})
         self.connectors: dict[str, ConnectorEnd] = {}
@@ -245,12 +245,11 @@ class Rig:
         groups = {name: ConnectorGroup(name=name) for name in names}
         catalog = Catalog(self._revision, applications, groups)
         self.web.follow(catalog)
-        registry = {
-            name: Connector(name=name, group=group, fingerprints=(verified_peer(name)[1].fingerprint,))
-            for name, group in self._connector_groups.items()
-        }
+        trusted = self._connector_groups.items()
+        registry = {name: holder("connector", name).record(group) for name, group in trusted}
+        registry |= self.tunnels.registry
         documents = {name: write_group(catalog.by_group(name)) for name in groups}
-        self.hub.update(RelayCatalog(self._revision, documents, registry, self._revision))
+        self.tunnels.update(RelayCatalog(self._revision, documents, registry, self._revision))
         self.network.run()
 
     def connect_tunnel(self, connector: str) -> ConnectorEnd:
@@ -258,7 +257,9 @@ class Rig:
         catalog = CatalogCopy(
             AllowList.parse(["*.internal.example:8080"], ["10.0.0.0/8"]), ("none", "headers"), self._pool
         )
-        end = TunnelEnd("edge", catalog, TimerWheel(self.clock), self, lambda _application: None)
+        end = TunnelEnd(
+            "edge", catalog, TimerWheel(self.clock), self, lambda _application: self.served.append(connector)
+        )
 
         def session(wake: Callable[[], None]) -> TunnelSession:
             made = TunnelSession("acceptor", TunnelSettings(), end, wake)
@@ -267,10 +268,9 @@ class Rig:
 
         protocol = TunnelProtocol(session, self.clock, self._schedule)
         protocol.lost.addCallback(lambda _: end.lost())
-        handle = verified_peer(connector)[0]
-        transport, _ = self.network.connect(protocol, self.hub.accept(), handle=handle)
+        number = list(self._connector_groups).index(connector)
+        transport = self.tunnels.attach(holder("connector", connector), number, protocol)
         made = self.connectors[connector] = ConnectorEnd(connector, end, protocol, transport)
-        self.network.run()
         return made
 
     def client(self, host: str = f"wiki.{DOMAIN}") -> Client:
@@ -318,9 +318,8 @@ class Rig:
 
     def open_streams(self) -> int:
         """Streams that either end of any tunnel still knows."""
-        return sum(link.load for link in self.hub.broker) + sum(
-            each.protocol.session.active_streams for each in self.connectors.values()
-        )
+        dialled = [each.protocol for each in self.connectors.values()]
+        return sum(each.session.active_streams for each in (*self.tunnels, *dialled))
 
     # -- TunnelOwner
 
@@ -351,15 +350,13 @@ class Rig:
         self.handover = Handover(keyring, self.sessions, self.store, self.clock, f"https://auth.{DOMAIN}")
 
     def _start_edge(self, front_end: str, rules: tuple[IAccessRule, ...], limits: Mapping[str, Any]) -> None:
-        self.hub = RelayHub(self.clock, self._schedule, lambda _id, _csr: fail(ValueError("not here")))
-        self.opener = LocalOpener(self.hub.broker)
         self.web = build_web(
             self.clock,
             edge_settings(front_end, tuple(limits.items())),
             shared_pages(),
             SigningIn(self.handover, None, None),
             self.sessions,
-            self.opener,
+            self.tunnels.opener,
             self._schedule,
             self.finished.append,
             rules,
@@ -392,50 +389,3 @@ def edge_settings(front_end: str = "channel", limits: tuple[tuple[str, Any], ...
 def shared_pages() -> Pages:
     """The pages: made once, since they take longer than most tests."""
     return build_pages(edge_settings())
-
-
-@lru_cache
-def _authority() -> Authority:
-    return Authority(ISSUER_OF_ROLE["connector"])
-
-
-@lru_cache
-def verified_peer(connector: str) -> tuple[SSL.Connection, PeerIdentity]:
-    """A TLS connection whose peer, a connector, showed its certificate, and what that says."""
-    authority = _authority()
-    chain, key = authority.issue(names=["connect.example.com"], usage=SERVER)
-    server = server_context(
-        chain, key, alpn=(TUNNEL_ALPN,), client_ca_pem=authority.pem, client_roles=frozenset({"connector"})
-    )
-    chain, key = authority.issue(uris=[f"appproxy:connector:{connector}"], usage=CLIENT)
-    client = tunnel_client_context(chain, key, authority.pem, "connect.example.com")
-    far, near = SSL.Connection(server.openssl, None), SSL.Connection(client.openssl, None)
-    far.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *judged: bool(judged[-1]))
-    far.set_accept_state()
-    near.set_connect_state()
-    for _ in range(4):
-        _handshake(near, far)
-        _handshake(far, near)
-    identity = peer_identity(_Handle(far))
-    assert identity is not None and identity.id == connector
-    return far, identity
-
-
-def _handshake(one: SSL.Connection, other: SSL.Connection) -> None:
-    try:
-        one.do_handshake()
-    except SSL.WantReadError:
-        pass
-    try:
-        other.bio_write(one.bio_read(1 << 16))
-    except SSL.WantReadError:
-        pass
-
-
-class _Handle:
-    def __init__(self, connection: SSL.Connection) -> None:
-        self._connection = connection
-
-    def getHandle(self) -> SSL.Connection:
-        """The connection."""
-        return self._connection

@@ -60,6 +60,7 @@ class ContractCase(SynchronousTestCase):
     """
 
     front_end = "channel"
+    relays = 0
     applications: Mapping[str, Application] = {
         "wiki": application("wiki", **OPEN_TO_ALL),
         "hr": application("hr"),
@@ -72,8 +73,9 @@ class ContractCase(SynchronousTestCase):
         self.assert_quiet(self.rig)
 
     def make_rig(self, applications: Mapping[str, Application] | None = None, **settings: Any) -> Rig:
-        """A rig with this front end."""
-        rig = Rig(self.front_end, applications if applications is not None else self.applications, **settings)
+        """A rig with this front end, and as many relays of their own."""
+        served = applications if applications is not None else self.applications
+        rig = Rig(self.front_end, served, **{"relays": self.relays, **settings})
         self.addCleanup(rig.stop)
         return rig
 
