@@ -18,6 +18,20 @@ from appproxy.model.problems import Problem, TomlDocument, validate
 M = TypeVar("M", bound=BaseModel)
 
 
+TransportName = Literal["fast", "stock"]
+"""The TLS layers of L{appproxy.transport.layers}."""
+
+
+class TlsSettings(Model):
+    """
+    C{[tls]}, where there is no more to it.
+
+    @ivar transport: C{stock} = Twisted's own.
+    """
+
+    transport: TransportName = "fast"
+
+
 class LogSettings(Model):
     """
     C{[log]}.

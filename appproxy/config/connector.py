@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from appproxy.config.allowed_backends import AllowedBackend
-from appproxy.config.common import LogSettings, read_settings
+from appproxy.config.common import LogSettings, TlsSettings, read_settings
 from appproxy.config.fields import (
     FilePath,
     HostPortText,
@@ -117,6 +117,7 @@ class ConnectorSettings(Model):
     backend: BackendSettings = BackendSettings()
     directory: DirectorySettings = DirectorySettings()
     kerberos: KerberosSettings = KerberosSettings()
+    tls: TlsSettings = TlsSettings()
     metrics: ConnectorMetrics = ConnectorMetrics()
     log: LogSettings = LogSettings()
     limits: ConnectorLimits = ConnectorLimits()

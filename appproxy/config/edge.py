@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from appproxy.config.common import LogSettings, read_settings
+from appproxy.config.common import LogSettings, TransportName, read_settings
 from appproxy.config.fields import (
     FileContext,
     FilePath,
@@ -86,7 +86,7 @@ class EdgeTls(Model):
 
     certificates: Annotated[tuple[FilePath, ...], NotEmpty] = (Path("/etc/appproxy/certificates"),)
     minimum_version: Literal["1.2", "1.3"] = "1.2"
-    transport: Annotated[Literal["fast"], later("fast")] = "fast"
+    transport: TransportName = "fast"
 
 
 class Claims(Model):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from appproxy.config.common import LogSettings, read_settings
+from appproxy.config.common import LogSettings, TlsSettings, read_settings
 from appproxy.config.fields import FilePath, ListenText, NotEmpty, PositiveDuration
 from appproxy.model.application import Model
 from appproxy.model.problems import Problem
@@ -40,6 +40,7 @@ class RelaySettings(Model):
 
     identity: FilePath = Path("/var/lib/appproxy/relay/identity")
     listen: RelayListen = RelayListen()
+    tls: TlsSettings = TlsSettings()
     metrics: RelayMetrics = RelayMetrics()
     log: LogSettings = LogSettings()
     limits: RelayLimits = RelayLimits()

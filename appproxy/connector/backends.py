@@ -12,6 +12,7 @@ from appproxy.connector.dial import BackendDialer
 from appproxy.connector.pool import Pool
 from appproxy.model.application import Backend
 from appproxy.transport.contexts import ClientContext, backend_client_context, load_certificates
+from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.wheel import TimerWheel
 
 
@@ -32,6 +33,7 @@ class Backends:
         connect_timeout_seconds: float,
         idle_connections: int,
         idle_timeout_seconds: float,
+        tls: TlsLayer,
     ) -> None:
         self._reactor = reactor
         self._wheel = wheel
@@ -42,6 +44,7 @@ class Backends:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._idle_connections = idle_connections
         self._idle_timeout_seconds = idle_timeout_seconds
+        self._tls = tls
 
     def pool(self, backend: Backend) -> Pool:
         """A pool that dials this application's internal URL, and nothing else."""
@@ -50,7 +53,7 @@ class Backends:
         if address.scheme == "https":
             context = backend_client_context(self._ca_pems, backend.verify_backend_certificate, address.host)
         dialer = BackendDialer(
-            self._reactor, address, self._allow_list, context, self._connect_timeout_seconds
+            self._reactor, address, self._allow_list, context, self._connect_timeout_seconds, self._tls
         )
         return Pool(
             dialer.dial,

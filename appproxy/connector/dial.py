@@ -22,6 +22,8 @@ from appproxy.model.web_address import WebAddress
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.contexts import ClientContext
 from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused
+from appproxy.transport.handshaking import TlsLayer
+from appproxy.transport.immediate import dialling
 
 MAXIMUM_ADDRESSES: Final = 4
 """Tried one after the other; a name with more is a load balancer's, and any few will do."""
@@ -47,6 +49,7 @@ class BackendDialer:
 
     @param context: for an C{https} backend.
     @param connect_timeout_seconds: for resolution, connection and handshake together.
+    @param tls: the layer for an C{https} backend.
     """
 
     def __init__(
@@ -56,12 +59,16 @@ class BackendDialer:
         allow_list: AllowList,
         context: ClientContext | None,
         connect_timeout_seconds: float,
+        tls: TlsLayer,
     ) -> None:
         self._reactor = reactor
         self._address = address
         self._allow_list = allow_list
         self._context = context
         self._timeout_seconds = connect_timeout_seconds
+        self._tls = tls
+        # Backends without TLS get the same kind of byte transport.
+        self._below = dialling(reactor) if tls.immediate else reactor
 
     def dial(self, closed: Callable[[BackendConnection], None]) -> Deferred[BackendConnection]:
         """
@@ -107,13 +114,14 @@ class BackendDialer:
     ) -> BackendConnection:
         address = self._address
         endpoint_class = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-        endpoint: IStreamClientEndpoint = endpoint_class(self._reactor, host, address.port, timeout)
+        endpoint: IStreamClientEndpoint = endpoint_class(self._below, host, address.port, timeout)
         if self._context is not None:
             endpoint = TlsClientEndpoint(
                 self._reactor,
                 HostPort(host, address.port),
                 self._context,
                 timeout=timeout,
+                tls=self._tls,
                 through=endpoint,
             )
         factory = _OneConnection(lambda: BackendConnection(closed))

@@ -30,6 +30,7 @@ from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import BadCertificate as BadAuthority
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import listen_plain
 from appproxy.transport.turn import end_of_turn
 from appproxy.transport.wheel import TimerWheel
@@ -57,6 +58,7 @@ class ConnectorService(DaemonService):
     def __init__(self, reactor: Any, options: DaemonOptions) -> None:
         DaemonService.__init__(self, reactor, options)
         self._settings: ConnectorSettings = options.settings
+        self._tls = tls_layer(self._settings.tls.transport, reactor)
         self._wheel = TimerWheel(reactor)
         self._identity: Identity | None = None
         self._supervisor: Supervisor | None = None
@@ -92,6 +94,7 @@ class ConnectorService(DaemonService):
                 self._current_identity,
                 make_end,
                 TunnelSettings(max_streams=settings.limits.streams),
+                self._tls,
             )
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
@@ -212,6 +215,7 @@ class ConnectorService(DaemonService):
                 backend.connect_timeout,
                 backend.idle_connections_per_application,
                 backend.idle_timeout,
+                self._tls,
             )
         except (OSError, BadAuthority) as error:
             raise CannotStart(EXIT_CONFIGURATION, f"backend.ca_files: {error}") from error

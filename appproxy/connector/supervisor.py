@@ -11,6 +11,7 @@ from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.pki.identity import Identity
 from appproxy.pki.tunnel_peer import dial_tunnel, unfit_server
 from appproxy.transport.addresses import HostPort
+from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.turn import Schedule
 from appproxy.tunnel.dialer import Dialling, TunnelDialers
 from appproxy.tunnel.settings import TunnelSettings
@@ -31,13 +32,14 @@ class Supervisor(TunnelDialers[TunnelEnd]):
         identity: Callable[[], Identity],
         make_end: Callable[[str], TunnelEnd],
         settings: TunnelSettings,
+        tls: TlsLayer,
     ) -> None:
         how = Dialling(
             reactor,
             schedule,
             "acceptor",
             settings,
-            lambda address, above: dial_tunnel(reactor, address, identity(), above),
+            lambda address, above: dial_tunnel(reactor, address, identity(), above, tls=tls),
             make_end,
             lambda _end, transport: unfit_server(transport),
         )

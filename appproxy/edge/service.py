@@ -46,6 +46,7 @@ from appproxy.store.sealing import SealBroken, Sealer, load_or_make_key
 from appproxy.store.sqlite import SqliteStore
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.certificates import CertificateDirectory
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
 from appproxy.transport.turn import end_of_turn
 
@@ -67,8 +68,12 @@ class EdgeService(DaemonService):
         self._store: SqliteStore | None = None
         self._web: Web | None = None
         self._tunnels: Tunnels | None = None
+        self._tls = tls_layer(settings.tls.transport, reactor)
         self._certificates = CertificateDirectory(
-            settings.tls.certificates, reactor, minimum_version=settings.tls.minimum_version
+            settings.tls.certificates,
+            reactor,
+            minimum_version=settings.tls.minimum_version,
+            prepare=self._tls.prepare,
         )
         self._numbers = EdgeNumbers(settings, options.writer, self._schedule)
         self._stoppers: list[Any] = []
@@ -161,7 +166,9 @@ class EdgeService(DaemonService):
         if settings.relay.mode == "inside":
             return InsideTunnels(self.reactor, self._schedule, authority, address)
         dial = settings.relay.dial
-        return RemoteTunnels(self.reactor, self._schedule, authority, lambda: identity.current, dial, address)
+        return RemoteTunnels(
+            self.reactor, self._schedule, authority, lambda: identity.current, dial, address, self._tls
+        )
 
     async def _listen(
         self, web: Web, tunnels: Tunnels, authority: Authority, identity: ServerIdentity
@@ -174,7 +181,9 @@ class EdgeService(DaemonService):
         try:
             for text in settings.listen.https:
                 address = ListenAddress.parse(text)
-                self._ports += await listen(self.reactor, address, door.choose, self.reactor, limit=limit)
+                self._ports += await listen(
+                    self.reactor, address, door.choose, self.reactor, tls=self._tls, limit=limit
+                )
             for text in settings.listen.http:
                 self._ports += await listen_plain(
                     self.reactor,

@@ -6,6 +6,7 @@ elsewhere. The rest of the edge cannot tell which.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -13,11 +14,13 @@ from twisted.internet.interfaces import IProtocol
 
 from appproxy.pki.authority import Authority
 from appproxy.pki.identity import Identity
+from appproxy.pki.tunnel_peer import dial_tunnel
 from appproxy.relay.catalog import RelayCatalog
 from appproxy.relay.dialers import RelayDialers
 from appproxy.relay.hub import RelayHub
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import StreamOpener
+from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.turn import Schedule
 from appproxy.tunnel.traffic import Traffic
 
@@ -84,8 +87,10 @@ class RemoteTunnels:
         identity: Callable[[], Identity],
         dial: Sequence[str],
         address: str,
+        tls: TlsLayer,
     ) -> None:
-        self._dialers = RelayDialers(reactor, schedule, dial, identity, authority.renew)
+        connect = partial(dial_tunnel, tls=tls)
+        self._dialers = RelayDialers(reactor, schedule, dial, identity, authority.renew, connect)
         self.opener: StreamOpener = self._dialers.opener
         self.accept: Callable[[], IProtocol] | None = None
         self.addresses: Sequence[str] = (address,)

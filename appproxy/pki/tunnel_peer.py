@@ -17,6 +17,7 @@ from appproxy.pki.identity import Identity
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.contexts import SERVER_ROLES, tunnel_client_context
 from appproxy.transport.dialer import TlsClientEndpoint
+from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.peer import PeerIdentity, identity_of, peer_certificate
 
 
@@ -93,15 +94,18 @@ def dial_tunnel(
     identity: Identity,
     above: IProtocolFactory,
     roles: frozenset[str] = SERVER_ROLES,
+    *,
+    tls: TlsLayer | None = None,
 ) -> Deferred[Any]:
     """
     Dial C{host:port} with this identity.
 
     @param roles: those that the server may have.
+    @param tls: Twisted's own by default.
     @return: fires with the protocol that C{above} built, once TLS is up.
     @raise ValueError: if the address or the identity cannot be used.
     """
     context = tunnel_client_context(
         identity.chain_pem, identity.key_pem, identity.ca_pem, identity.connect_host, server_roles=roles
     )
-    return TlsClientEndpoint(reactor, HostPort.parse(address), context).connect(above)
+    return TlsClientEndpoint(reactor, HostPort.parse(address), context, tls=tls).connect(above)

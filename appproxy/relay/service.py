@@ -28,6 +28,7 @@ from appproxy.relay.door import RelayDoor
 from appproxy.relay.edges import Edges
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import BadCertificate
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
 from appproxy.transport.turn import end_of_turn
 
@@ -94,9 +95,10 @@ class RelayService(DaemonService):
     async def _listen(self) -> None:
         reactor, settings = self.reactor, self._settings
         limit = ConnectionLimit(settings.limits.connections)
+        tls = tls_layer(settings.tls.transport, reactor)
         for text in settings.listen.https:
             address = ListenAddress.parse(text)
-            self._ports += await listen(reactor, address, self._door.choose, reactor, limit=limit)
+            self._ports += await listen(reactor, address, self._door.choose, reactor, tls=tls, limit=limit)
         metrics_address = ListenAddress.parse(settings.metrics.listen)
         self._metrics = MetricsService(
             reactor,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from appproxy.transport.contexts import (
     load_key_pair,
     server_context_of,
 )
+from appproxy.transport.openssl_forms import form_of
 
 POLL_SECONDS: Final = 5.0
 """How soon a renewed file is noticed; one stat per file is all that it costs."""
@@ -141,16 +142,19 @@ class CertificateDirectory:
         clock: IReactorTime,
         *,
         minimum_version: str = "1.2",
+        prepare: Callable[[ServerContext], object] = form_of,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Nothing is read before L{reload} or L{start}.
 
         @param clock: for the polling.
+        @param prepare: raises L{BadCertificate} if a context is of no use; the TLS layer's.
         @param now: the wall clock, for what has expired.
         """
         self._paths = tuple(Path(path) for path in paths)
-        self._make_context = partial(server_context_of, minimum_version=minimum_version)
+        self._minimum_version = minimum_version
+        self._prepare = prepare
         self._now = now
         self._loaded: dict[CertificateFiles, LoadedCertificate] = {}
         self._refused: dict[CertificateFiles, Stamp | None] = {}
@@ -269,6 +273,11 @@ class CertificateDirectory:
             self._log.warn("{event}: {certificate}, but {reason}", fault="operator", reason=problem, **fields)
             return
         self._log.info("{event}: {certificate} for {names} until {expires_at}", **fields)
+
+    def _make_context(self, pair: KeyPair) -> ServerContext:
+        context = server_context_of(pair, minimum_version=self._minimum_version)
+        self._prepare(context)
+        return context
 
     def _neutral_context(self) -> ServerContext:
         if self._neutral is None:

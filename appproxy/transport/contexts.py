@@ -3,21 +3,22 @@ TLS contexts: what each kind of connection may negotiate, and whom it trusts.
 
 A context is chosen before its TLS object exists and never changed afterwards:
 switching in a server name callback would keep the first one's verify mode.
+
+This is what is wanted, whichever library does TLS: each has a module that
+makes its own form of a context (C{openssl_forms}, C{stdlib_forms}).
 """
 
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from OpenSSL import SSL, crypto
 
 HTTP_ALPN: Final = b"http/1.1"
 TUNNEL_ALPN: Final = b"appproxy-tunnel/1"
@@ -29,14 +30,14 @@ CLIENT_ROLES: Final = frozenset({"connector", "edge"})
 SERVER_ROLES: Final = frozenset({"edge", "relay"})
 """Where a tunnel may end."""
 
-_VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL"
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL"
 """For TLS 1.2: forward secret and authenticated (RFC 9325, section 4.2). TLS 1.3 has no others."""
 
-_OPTIONS: Final = SSL.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | SSL.OP_SINGLE_ECDH_USE
-_MUST_VERIFY: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-_MAXIMUM_CHAIN_DEPTH: Final = 5
-_SESSION_ID_CONTEXT: Final = b"appproxy"
+MAXIMUM_CHAIN_DEPTH: Final = 5
+
+REFUSED_BY_OPENSSL: Final = "OpenSSL refuses the certificate or its key (too weak?)"
+"""What the text of a L{BadCertificate} says of what could be read and is of no use all the same."""
+
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 
 
@@ -70,12 +71,18 @@ class ServerContext:
     How a server answers one kind of client.
 
     @ivar alpn: the protocols spoken; a client that offers others only is refused.
-    @ivar client_roles: roles of which a client must prove one; empty: no certificate is asked for.
+    @ivar minimum_version: C{"1.2"} or C{"1.3"}.
+    @ivar authorities: to one of which a client's certificate must chain; empty: none is asked for.
+    @ivar client_roles: roles of which a client must prove one; empty without C{authorities}.
+    @ivar tickets: whether a client may resume.
     """
 
-    openssl: SSL.Context
+    pair: KeyPair
     alpn: tuple[bytes, ...]
+    minimum_version: str = "1.2"
+    authorities: tuple[x509.Certificate, ...] = ()
     client_roles: frozenset[str] = frozenset()
+    tickets: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +91,22 @@ class ClientContext:
     How to dial one kind of server.
 
     @ivar host: the name (sent as SNI) or address that the server's certificate must have.
+    @ivar authorities: trusted besides the system's, if C{trust_system}.
     @ivar verify: whether the certificate is checked at all.
     @ivar server_roles: roles of which the server must prove one; empty: none needed.
+    @ivar pair: our own certificate, if we have to show one.
+    @ivar resume: whether sessions are resumed, where the layer can.
     """
 
-    openssl: SSL.Context
     host: str
     alpn: tuple[bytes, ...]
+    authorities: tuple[x509.Certificate, ...]
+    minimum_version: str = "1.2"
     verify: bool = True
+    trust_system: bool = False
     server_roles: frozenset[str] = frozenset()
+    pair: KeyPair | None = None
+    resume: bool = False
 
 
 def load_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -173,18 +187,10 @@ def server_context_of(
     tickets: bool = True,
 ) -> ServerContext:
     """L{server_context} of a chain and key that are loaded already."""
-    mutual = client_ca_pem is not None
-    context = _context(SSL.TLS_SERVER_METHOD, "1.3" if mutual else minimum_version)
-    _use(context, pair)
-    context.set_session_id(_SESSION_ID_CONTEXT)
-    if mutual or not tickets:
-        context.set_options(SSL.OP_NO_TICKET)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if client_ca_pem is not None:
-        _demand_certificate(context, client_ca_pem)
-    if alpn:
-        context.set_alpn_select_callback(lambda _connection, offered: _first_common(alpn, offered))
-    return ServerContext(context, alpn, client_roles if mutual else frozenset())
+    if client_ca_pem is None:
+        return ServerContext(pair, alpn, minimum_version, tickets=tickets)
+    authorities = load_certificates(client_ca_pem)
+    return ServerContext(pair, alpn, "1.3", authorities, client_roles, tickets=False)
 
 
 def tunnel_client_context(
@@ -201,13 +207,14 @@ def tunnel_client_context(
     @param host: the connect host's name, which the server's certificate must have.
     @raise BadCertificate: if chain, key or CA cannot be used.
     """
-    context = _context(SSL.TLS_CLIENT_METHOD, "1.3")
-    _use(context, load_key_pair(certificate_chain_pem, key_pem))
-    _trust(context, load_certificates(ca_pem))
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_verify(_MUST_VERIFY, _as_openssl_says)
-    context.set_alpn_protos([TUNNEL_ALPN])
-    return ClientContext(context, host, (TUNNEL_ALPN,), server_roles=server_roles)
+    return ClientContext(
+        host,
+        (TUNNEL_ALPN,),
+        load_certificates(ca_pem),
+        minimum_version="1.3",
+        server_roles=server_roles,
+        pair=load_key_pair(certificate_chain_pem, key_pem),
+    )
 
 
 def backend_client_context(ca_pems: Iterable[bytes], verify: bool, host: str) -> ClientContext:
@@ -219,58 +226,5 @@ def backend_client_context(ca_pems: Iterable[bytes], verify: bool, host: str) ->
     @param host: its name, or its address.
     @raise BadCertificate: if a CA cannot be read.
     """
-    context = _context(SSL.TLS_CLIENT_METHOD, "1.2")
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if verify:
-        context.set_default_verify_paths()
-        for pem in ca_pems:
-            _trust(context, load_certificates(pem))
-    context.set_verify(_MUST_VERIFY if verify else SSL.VERIFY_NONE, _as_openssl_says)
-    context.set_alpn_protos([HTTP_ALPN])
-    return ClientContext(context, host, (HTTP_ALPN,), verify=verify)
-
-
-def _context(method: int, minimum_version: str) -> SSL.Context:
-    context = SSL.Context(method)
-    context.set_min_proto_version(_VERSIONS[minimum_version])
-    context.set_options(_OPTIONS)
-    # An idle connection keeps no buffers: 34 KiB each, times thousands.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_cipher_list(_CIPHERS)
-    context.set_verify_depth(_MAXIMUM_CHAIN_DEPTH)
-    return context
-
-
-def _use(context: SSL.Context, pair: KeyPair) -> None:
-    try:
-        context.use_certificate(pair.certificate)
-        for each in pair.chain[1:]:
-            context.add_extra_chain_cert(each)
-        context.use_privatekey(pair.key)
-        context.check_privatekey()
-    except (SSL.Error, crypto.Error, TypeError):
-        raise BadCertificate("OpenSSL refuses the certificate or its key (too weak?)") from None
-
-
-def _trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None:
-    store = context.get_cert_store()
-    assert store is not None, "a context has a store"
-    for authority in authorities:
-        store.add_cert(crypto.X509.from_cryptography(authority))
-
-
-def _demand_certificate(context: SSL.Context, ca_pem: bytes) -> None:
-    authorities = load_certificates(ca_pem)
-    _trust(context, authorities)
-    for authority in authorities:
-        context.add_client_ca(authority)
-    context.set_verify(_MUST_VERIFY, _as_openssl_says)
-
-
-def _as_openssl_says(_connection: object, _certificate: object, _error: int, _depth: int, good: int) -> bool:
-    return bool(good)
-
-
-def _first_common(ours: tuple[bytes, ...], offered: list[bytes]) -> Any:
-    # Not a refusal: the listener refused already whoever has nothing in common with us.
-    return next((each for each in ours if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+    authorities = tuple(each for pem in ca_pems for each in load_certificates(pem)) if verify else ()
+    return ClientContext(host, (HTTP_ALPN,), authorities, verify=verify, trust_system=verify, resume=True)

@@ -5,6 +5,7 @@ Dial TLS servers; hand the connection over only when the server is who it should
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, cast
@@ -29,14 +30,16 @@ from zope.interface import implementer
 
 from appproxy.transport.addresses import HostPort, is_address
 from appproxy.transport.contexts import ClientContext
+from appproxy.transport.handshaking import Handshaking, TlsLayer
+from appproxy.transport.immediate import dialling
 from appproxy.transport.listener import prepare_transport
 from appproxy.transport.peer import identity_of, peer_certificate
-from appproxy.transport.stock_tls import Handshaking, StockTls, TlsLayer
+from appproxy.transport.stock_tls import StockTls
 
 CONNECT_SECONDS: Final = 10.0
 """For name, connection and handshake together, unless set."""
 
-_ALERT: Final = re.compile(r"alert (.+)")
+_ALERT: Final = re.compile("alert_.+")
 
 
 class TlsRefused(Exception):
@@ -81,12 +84,15 @@ class TlsClientEndpoint:
         @param address: where to; the certificate is checked against C{context.host}, not against this.
         @param timeout: seconds for everything up to the end of the handshake.
         @param through: gives the byte stream instead of TCP to C{address} (an outbound proxy).
+        @raise BadCertificate: if our own certificate in C{context} cannot be used.
         """
         self._reactor = reactor
         self._context = context
         self._timeout = timeout
         self._tls = tls or StockTls(reactor)
-        self._below = through or tcp_endpoint(reactor, address, timeout)
+        self._tls.prepare(context)
+        below = dialling(reactor) if self._tls.immediate else reactor
+        self._below = through or tcp_endpoint(below, address, timeout)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
@@ -223,8 +229,13 @@ def loss_reason(reason: Failure) -> str:
     In one word why a TLS connection ended; a peer's alert comes as C{alert_...}.
     """
     error = reason.value
+    text = ""
     if isinstance(error, SSL.Error) and error.args and error.args[0] and isinstance(error.args[0], list):
-        text = str(error.args[0][-1][-1]).lower()
+        text = str(error.args[0][-1][-1])
+    elif isinstance(error, ssl.SSLError):
+        text = error.reason or ""
+    if text:
+        text = text.lower().replace(" ", "_")
         alert = _ALERT.search(text)
-        return "alert_" + alert[1].replace(" ", "_") if alert else text.replace(" ", "_")
+        return alert[0] if alert else text
     return "closed" if reason.check(ConnectionDone) else "broken_off"

@@ -31,8 +31,10 @@ from appproxy.transport import client_hello
 from appproxy.transport.addresses import BACKLOG, ListenAddress
 from appproxy.transport.client_hello import NEED_MORE, NOT_TLS, ClientHello
 from appproxy.transport.contexts import ServerContext
+from appproxy.transport.handshaking import Handshaking, TlsLayer
+from appproxy.transport.immediate import adopt_port
 from appproxy.transport.peer import peer_identity
-from appproxy.transport.stock_tls import Handshaking, StockTls, TlsLayer
+from appproxy.transport.stock_tls import StockTls
 
 HANDSHAKE_SECONDS: Final = 10.0
 """From the accepted connection to the end of the handshake; a slow mobile line needs three."""
@@ -325,8 +327,9 @@ def listen(
     @param share: let other processes bind the same port.
     @return: fires with the ports; fails with L{CannotListenError}.
     """
-    factory = PeekingFactory(choose, clock, tls or StockTls(clock), limit or ConnectionLimit())
-    return execute(_open, reactor, address, factory, 0o600, share)
+    layer = tls or StockTls(clock)
+    factory = PeekingFactory(choose, clock, layer, limit or ConnectionLimit())
+    return execute(_open, reactor, address, factory, 0o600, share, immediate=layer.immediate)
 
 
 def listen_plain(
@@ -349,7 +352,13 @@ def listen_plain(
 
 
 def _open(
-    reactor: Any, address: ListenAddress, factory: Factory, mode: int, share: bool
+    reactor: Any,
+    address: ListenAddress,
+    factory: Factory,
+    mode: int,
+    share: bool,
+    *,
+    immediate: bool = False,
 ) -> list[IListeningPort]:
     try:
         if address.kind == "unix":
@@ -361,7 +370,10 @@ def _open(
     ports = []
     for bound in sockets:
         with bound:
-            ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+            if immediate:
+                ports.append(adopt_port(reactor, bound, factory))
+            else:
+                ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
     return ports
 
 

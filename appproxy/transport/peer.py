@@ -5,6 +5,7 @@ Who is at the other end of a mutually authenticated connection.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,6 +52,9 @@ def identity_of(certificate: x509.Certificate) -> PeerIdentity | None:
 def peer_certificate(transport: Any) -> x509.Certificate | None:
     """The certificate that the peer of a TLS transport showed and that was verified."""
     connection = transport.getHandle()
+    if isinstance(connection, ssl.SSLObject):
+        der = connection.getpeercert(True) if connection.context.verify_mode == ssl.CERT_REQUIRED else None
+        return None if der is None else x509.load_der_x509_certificate(der)
     if not isinstance(connection, SSL.Connection) or not connection.get_verify_mode() & SSL.VERIFY_PEER:
         return None
     return connection.get_peer_certificate(as_cryptography=True)

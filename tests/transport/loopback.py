@@ -27,6 +27,8 @@ from appproxy.transport.contexts import (
     tunnel_client_context,
 )
 from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused, loss_reason
+from appproxy.transport.handshaking import TlsLayer
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import (
     UNRECOGNIZED_NAME,
     Alert,
@@ -74,6 +76,7 @@ class Server:
     """One port with web traffic and tunnels on it, as at an edge."""
 
     reactor: EPollReactor
+    tls: TlsLayer
     pair: tuple[bytes, bytes] = field(default_factory=tunnel_pair)
     limit: ConnectionLimit = field(default_factory=ConnectionLimit)
     web: list[Recorder] = field(default_factory=list)
@@ -87,7 +90,12 @@ class Server:
         self._tunnel = server_context(*self.pair, alpn=(TUNNEL_ALPN,), client_ca_pem=OURS.pem)
         self._enroll = server_context(*self.pair, alpn=(ENROLL_ALPN,), tickets=False)
         self.ports = await listen(
-            self.reactor, ListenAddress.parse(address), self._choose, self.reactor, limit=self.limit
+            self.reactor,
+            ListenAddress.parse(address),
+            self._choose,
+            self.reactor,
+            tls=self.tls,
+            limit=self.limit,
         )
         return getattr(self.ports[0].getHost(), "port", 0)
 
@@ -113,8 +121,20 @@ class Server:
         return into[-1]
 
 
+class FastLayer:
+    """Both ends on our own TLS layer."""
+
+    tls_transport = "fast"
+
+
 class LoopbackTestCase(SynchronousTestCase):
-    """Runs a server and what a test does with it on a reactor of their own."""
+    """
+    Runs a server and what a test does with it on a reactor of their own.
+
+    @cvar tls_transport: the TLS layer of both ends, as settings name it.
+    """
+
+    tls_transport = "stock"
 
     def run_with(
         self,
@@ -124,7 +144,8 @@ class LoopbackTestCase(SynchronousTestCase):
     ) -> Server:
         """Start a server, run C{main}, stop it."""
         reactor = EPollReactor()
-        server = Server(reactor, pair or tunnel_pair(), **options)
+        tls = tls_layer(self.tls_transport, reactor)
+        server = Server(reactor, tls, pair or tunnel_pair(), **options)
 
         async def whole() -> None:
             port = await server.start()
@@ -140,7 +161,9 @@ class LoopbackTestCase(SynchronousTestCase):
         self, server: Server, port: int, context: ClientContext, *, timeout: float = 10.0
     ) -> Recorder:
         """Connect by our own dialer."""
-        endpoint = TlsClientEndpoint(server.reactor, HostPort("127.0.0.1", port), context, timeout=timeout)
+        endpoint = TlsClientEndpoint(
+            server.reactor, HostPort("127.0.0.1", port), context, timeout=timeout, tls=server.tls
+        )
         client = await endpoint.connect(Factory.forProtocol(Recorder))
         assert isinstance(client, Recorder)
         return client
@@ -200,3 +223,9 @@ def resumes(context: ssl.SSLContext, port: int, host: str) -> bool:
             session = secured.session
             reused = bool(secured.session_reused)
     return reused
+
+
+def version_of(transport: Any) -> str:
+    """The TLS version that was negotiated, whatever the layer."""
+    handle = transport.getHandle()
+    return str(handle.version() if isinstance(handle, ssl.SSLObject) else handle.get_protocol_version_name())

@@ -20,6 +20,7 @@ from tests.transport.loopback import (
     FOREIGN,
     OURS,
     WEB,
+    FastLayer,
     LoopbackTestCase,
     Server,
     blocking_error,
@@ -28,6 +29,7 @@ from tests.transport.loopback import (
     load_pair,
     resumes,
     tunnel_pair,
+    version_of,
 )
 from tests.transport.support import CLIENT, SERVER
 
@@ -44,7 +46,7 @@ class TunnelTests(LoopbackTestCase):
             self.assertTrue(client.made)
             client.transport.write(b"hello")
             await client.until_received(5)
-            self.assertEqual(client.transport.getHandle().get_protocol_version_name(), "TLSv1.3")
+            self.assertEqual(version_of(client.transport), "TLSv1.3")
             self.assertEqual(client.transport.negotiatedProtocol, TUNNEL_ALPN)
             found.extend([peer_identity(client.transport), peer_identity(server.tunnels[0].transport)])
             client.transport.loseConnection()
@@ -133,7 +135,6 @@ class TunnelTests(LoopbackTestCase):
 
         async def main(server: Server, port: int) -> None:
             context = backend_client_context([OURS.pem], True, CONNECT)
-            context.openssl.set_alpn_protos([ENROLL_ALPN])
             client = await self.dial(server, port, replace(context, alpn=(ENROLL_ALPN,)))
             client.transport.write(b"x")
             await client.until_received(1)
@@ -161,3 +162,7 @@ class TunnelTests(LoopbackTestCase):
             )
 
         self.run_with(main)
+
+
+class FastTunnelTests(FastLayer, TunnelTests):
+    """Mutual authentication over our own TLS layer."""

@@ -18,6 +18,7 @@ from appproxy.transport.listener import (
 from appproxy.transport.peer import peer_identity
 from tests.transport.loopback import (
     WEB,
+    FastLayer,
     LoopbackTestCase,
     Server,
     dial_context,
@@ -88,7 +89,7 @@ class BackendTests(LoopbackTestCase):
                 server.reactor, ListenAddress.parse("127.0.0.1:0"), lambda _: silent
             )
             address = HostPort("127.0.0.1", ports[0].getHost().port)
-            endpoint = TlsClientEndpoint(server.reactor, address, dial_context())
+            endpoint = TlsClientEndpoint(server.reactor, address, dial_context(), tls=server.tls)
             for wait in (False, True):
                 attempt = endpoint.connect(Factory.forProtocol(Recorder))
                 if wait:
@@ -99,3 +100,7 @@ class BackendTests(LoopbackTestCase):
             await ports[0].stopListening()
 
         self.run_with(main)
+
+
+class FastBackendTests(FastLayer, BackendTests):
+    """The same over our own TLS layer."""

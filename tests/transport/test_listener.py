@@ -27,6 +27,7 @@ from appproxy.transport.contexts import (
     server_context,
 )
 from appproxy.transport.dialer import loss_reason
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
     ConnectionLimit,
@@ -34,12 +35,12 @@ from appproxy.transport.listener import (
     Route,
     listen_plain,
 )
-from appproxy.transport.stock_tls import StockTls
 from tests.transport.loopback import (
     CONNECT,
     WEB,
     WEB_CERTIFICATE,
     WEB_CHAIN,
+    FastLayer,
     LoopbackTestCase,
     Server,
 )
@@ -220,9 +221,8 @@ class LimitTests(LoopbackTestCase):
             return Recorder()
 
         for data in (b"", HELLO[:50], HELLO):
-            factory = PeekingFactory(
-                lambda *_: Route(context, build), clock, StockTls(clock), ConnectionLimit()
-            )
+            tls = tls_layer(self.tls_transport, clock)
+            factory = PeekingFactory(lambda *_: Route(context, build), clock, tls, ConnectionLimit())
             transport = StringTransport()
             protocol = factory.buildProtocol(transport.getPeer())
             assert protocol is not None
@@ -237,6 +237,14 @@ class LimitTests(LoopbackTestCase):
             self.assertEqual(factory.limit.active, 0)
             self.assertEqual(clock.getDelayedCalls(), [])
         self.assertEqual(built, [])
+
+
+class FastWebTests(FastLayer, WebTests):
+    """Browsers on our own TLS layer."""
+
+
+class FastLimitTests(FastLayer, LimitTests):
+    """What a listener bears with our own TLS layer."""
 
 
 class PlainTests(LoopbackTestCase):

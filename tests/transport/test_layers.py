@@ -1,4 +1,4 @@
-"""Tests of L{appproxy.transport.stock_tls}, over loopback with real TLS."""
+"""What every TLS layer promises: tests of L{appproxy.transport.layers} and what it names."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from appproxy.transport.contexts import (
     backend_client_context,
     server_context,
 )
+from appproxy.transport.fast_tls import FastTls, SecuredConnection
+from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking
+from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import PeekingProtocol
-from appproxy.transport.stock_tls import LINGER_SECONDS, Handshaking, StockTls, tls_layer
+from appproxy.transport.stock_tls import StockTls
 from tests.transport.loopback import (
     WEB,
     WEB_CERTIFICATE,
     WEB_CHAIN,
+    FastLayer,
     LoopbackTestCase,
     Server,
     dial_context,
@@ -32,8 +36,8 @@ from tests.transport.loopback import (
 from tests.transport.support import Recorder
 
 
-class StockTlsTests(LoopbackTestCase):
-    """Twisted's TLS between transport and application."""
+class LayerTests(LoopbackTestCase):
+    """TLS between transport and application."""
 
     def test_back_pressure(self) -> None:
         """A reader that stops pauses the producer above TLS; reading on resumes it."""
@@ -89,7 +93,14 @@ class StockTlsTests(LoopbackTestCase):
 
         async def main(server: Server, port: int) -> None:
             web, tunnel = backend_client_context([], False, "wiki.example"), dial_context()
-            kinds = (SSL.Connection, TLSMemoryBIOProtocol, PeekingProtocol, Handshaking)
+            kinds = (
+                SSL.Connection,
+                ssl.SSLObject,
+                TLSMemoryBIOProtocol,
+                SecuredConnection,
+                PeekingProtocol,
+                Handshaking,
+            )
             gc.collect()
             gc.disable()
             self.addCleanup(gc.enable)
@@ -110,12 +121,14 @@ class StockTlsTests(LoopbackTestCase):
 class ClosingTests(SynchronousTestCase):
     """A close ends, whatever the peer does."""
 
+    tls_transport = "stock"
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.above = Recorder()
         server = server_context(WEB_CHAIN, WEB_CERTIFICATE.private_key_pem.bytes())
         handshaking = Handshaking(lambda _: self.above, lambda *_: None)
-        protocol = StockTls(self.clock).server(server, handshaking)
+        protocol = tls_layer(self.tls_transport, self.clock).server(server, handshaking)
         client = ssl.create_default_context()
         WEB.configure_trust(client)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -160,11 +173,20 @@ class ClosingTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnected)
 
 
+class FastLayerTests(FastLayer, LayerTests):
+    """The same for our own layer."""
+
+
+class FastClosingTests(FastLayer, ClosingTests):
+    """The same for our own layer."""
+
+
 class TlsLayerTests(SynchronousTestCase):
     """The setting that names a layer."""
 
     def test_names(self) -> None:
-        """The one that is built is there; another is refused by name."""
+        """Both are there; another is refused by name."""
         self.assertIsInstance(tls_layer("stock", Clock()), StockTls)
-        with self.assertRaisesRegex(ValueError, "fast"):
-            tls_layer("fast", Clock())
+        self.assertIsInstance(tls_layer("fast", Clock()), FastTls)
+        with self.assertRaisesRegex(KeyError, "slow"):
+            tls_layer("slow", Clock())

@@ -1,0 +1,383 @@
+"""
+TLS by the standard library's C{SSLObject} between two buffers in memory.
+
+Less can happen than in Twisted's own: the peer cannot renegotiate, so that after
+the handshake a write never waits for a read. Hence nothing queues here, and
+back-pressure is the affair of the transport below.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from cryptography import x509
+from OpenSSL.crypto import X509
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    INegotiated,
+    IProducer,
+    IProtocol,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appproxy.transport.addresses import is_address
+from appproxy.transport.contexts import ClientContext, ServerContext
+from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking, verify_problem
+from appproxy.transport.stdlib_forms import form_of
+
+RECORD_SIZE: Final = 16 * 1024
+"""The most plaintext that one record holds (RFC 8446, section 5.1), so that one read empties it."""
+
+PIECE_SIZE: Final = 32 * 1024
+"""What browsers and backends get is encrypted in pieces: buffers never shrink, and there are thousands."""
+
+TUNNEL_PIECE_SIZE: Final = 64 * 1024
+"""The same for tunnels, which are few and carry everything."""
+
+MAXIMUM_ANSWERS: Final = 1000
+"""
+How often a peer may make us answer by ourselves: key updates (RFC 8446, section 4.6.3), of which an honest
+peer sends one in 2**24 records.
+"""
+
+SESSION_SECONDS: Final = 3600.0
+"""How long a session is resumed: its server's chain is not looked at again."""
+
+
+class FastTls:
+    """The layer, with the sessions of the servers that it dialled."""
+
+    immediate = True
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._sessions = Sessions(clock)
+
+    def prepare(self, context: ServerContext | ClientContext) -> None:
+        """See L{TlsLayer.prepare}."""
+        form_of(context)
+
+    def server(self, context: ServerContext, above: Handshaking) -> IProtocol:
+        """See L{TlsLayer.server}."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = form_of(context).wrap_bio(incoming, outgoing, server_side=True)
+        piece_size = TUNNEL_PIECE_SIZE if context.client_roles else PIECE_SIZE
+        return SecuredConnection(tls, incoming, outgoing, piece_size, above, self._clock)
+
+    def client(self, context: ClientContext, above: Handshaking) -> IProtocol:
+        """See L{TlsLayer.client}."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        # An address is no server name (RFC 6066, section 3).
+        name = None if is_address(context.host) else context.host
+        session = self._sessions.of(context)
+        tls = form_of(context).wrap_bio(incoming, outgoing, server_hostname=name, session=session)
+        piece_size = TUNNEL_PIECE_SIZE if context.server_roles else PIECE_SIZE
+        layer = SecuredConnection(tls, incoming, outgoing, piece_size, above, self._clock)
+        if context.resume:
+            layer.ended = lambda ended: self._sessions.keep(context, ended)
+        return layer
+
+
+class Sessions:
+    """The last session with each kind of server."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._kept: WeakKeyDictionary[ClientContext, tuple[ssl.SSLSession, float]] = WeakKeyDictionary()
+
+    def of(self, context: ClientContext) -> ssl.SSLSession | None:
+        """A session to resume, if there is one that is young enough."""
+        session, since = self._kept.get(context, (None, 0.0))
+        return session if self._clock.seconds() - since < SESSION_SECONDS else None
+
+    def keep(self, context: ClientContext, tls: ssl.SSLObject) -> None:
+        """Note the session of a connection that ends; one that was resumed itself makes none younger."""
+        session = tls.session
+        if session is not None and session.has_ticket and not tls.session_reused:
+            self._kept[context] = session, self._clock.seconds()
+
+
+@implementer(ITCPTransport, INegotiated)
+class SecuredConnection(Protocol):
+    """
+    A protocol for the transport below, and a transport for the protocol above.
+
+    @ivar disconnecting: whether the protocol above asked for the end.
+    @ivar ended: told of the TLS object when a connection whose handshake succeeded is over.
+    """
+
+    transport: Any
+    disconnecting = False
+    ended: Any = None
+
+    # Whether the handshake is over and TLS still works.
+    _open = False
+    # Whether we announced the end.
+    _closed = False
+    # Whether the peer announced it: what came is all that there was.
+    _complete = False
+    _reason: Failure | None = None
+    _linger: IDelayedCall | None = None
+    _producing = False
+    _answers = 0
+
+    def __init__(
+        self,
+        tls: ssl.SSLObject,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        piece_size: int,
+        above: Handshaking,
+        clock: IReactorTime,
+    ) -> None:
+        self._tls = tls
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._piece_size = piece_size
+        self._above: Any = above
+        self._clock = clock
+
+    # -- a protocol, for the transport below
+
+    def connectionMade(self) -> None:
+        """Begin; a client has the first word."""
+        self._above.makeConnection(self)
+        self._shake_hands()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt what came, and hand it up in one piece."""
+        if not self._open:
+            self._handshake_received(data)
+            return
+        self._incoming.write(data)
+        self._read()
+
+    def _handshake_received(self, data: bytes) -> None:
+        if not self.disconnecting and self._reason is None:
+            self._incoming.write(data)
+            if self._shake_hands() and self._incoming.pending:
+                self._read()
+
+    def _read(self) -> None:
+        chunks: list[bytes] = []
+        error = self._decrypt(chunks)
+        if self._outgoing.pending:
+            self._answer()
+        if chunks and self._open:
+            self._above.dataReceived(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if error is not None:
+            self._fail(error)
+        elif self._complete:
+            self._end()
+
+    def _decrypt(self, into: list[bytes]) -> ssl.SSLError | None:
+        read, incoming = self._tls.read, self._incoming
+        try:
+            while chunk := read(RECORD_SIZE):
+                into.append(chunk)
+                # Asking once more only to hear that there is nothing costs more than half a read.
+                if not incoming.pending:
+                    return None
+            self._complete = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._complete = True
+        except ssl.SSLError as error:
+            return error
+        return None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Whatever ends without the peer's announcement was broken off."""
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self.ended is not None and (self._open or self._complete):
+            self.ended(self._tls)
+        self.connected = 0
+        self._open = False
+        if self._reason is not None:
+            reason = self._reason
+        elif not self._complete and reason.check(ConnectionDone):
+            reason = Failure(ConnectionLost())
+        above, self._above, self.ended = self._above, None, None
+        above.connectionLost(reason)
+
+    def _shake_hands(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self._above.verdict.problem = verify_problem(error.verify_code)
+            self._fail(error)
+            return False
+        self._open = True
+        self._flush()
+        self._above.handshakeCompleted()
+        return self._open
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self.transport.write(self._outgoing.read())
+
+    def _answer(self) -> None:
+        """What TLS itself has to say; who makes it talk without listening would fill our memory."""
+        self._answers += 1
+        if self._answers > MAXIMUM_ANSWERS:
+            self.abortConnection()
+        else:
+            self._flush()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        """TLS is broken; the peer gets the alert that says why."""
+        self._open = False
+        if self._reason is None:
+            self._reason = Failure(error.with_traceback(None))
+        self._flush()
+        self.transport.loseConnection()
+
+    def _end(self) -> None:
+        """The peer announced its end: so do we, and the connection is over."""
+        if self._open:
+            self._announce_end()
+            self.transport.loseConnection()
+
+    # -- a transport, for the protocol above
+
+    def write(self, data: bytes) -> None:
+        """
+        Encrypt and send.
+
+        What is written before the handshake is over, or after the end, is dropped.
+        """
+        if not self._open or self._closed or (self.disconnecting and not self._producing) or not data:
+            return
+        if len(data) <= self._piece_size:
+            self._tls.write(data)
+            self.transport.write(self._outgoing.read())
+            return
+        size = self._piece_size
+        encrypt, take = self._tls.write, self._outgoing.read
+        view = memoryview(data)
+        for start in range(0, len(data), 2 * size):
+            pieces = []
+            for at in range(start, min(start + 2 * size, len(data)), size):
+                encrypt(view[at : at + size])
+                pieces.append(take())
+            self.transport.write(b"".join(pieces))
+
+    def writeSequence(self, data: Any) -> None:
+        """All in one piece."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Announce the end when the producer is done, and wait for the peer's own announcement."""
+        if self.disconnecting or not self.connected:
+            return
+        self.disconnecting = True
+        if not self._open:
+            # There is nobody yet to whom an end could be announced.
+            self.transport.abortConnection()
+        elif not self._producing:
+            self._close()
+
+    def abortConnection(self) -> None:
+        """Break off: no announcement, so that the peer does not take what it has for all."""
+        self.disconnecting = True
+        self._open = False
+        self.transport.abortConnection()
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """The transport below paces it: what it queues is all that is queued."""
+        if not self.connected or self._reason is not None or self._complete:
+            producer.stopProducing()
+            return
+        self.transport.registerProducer(producer, streaming)
+        self._producing = True
+
+    def unregisterProducer(self) -> None:
+        """The end may come now, if it was asked for."""
+        if not self._producing:
+            return
+        self._producing = False
+        self.transport.unregisterProducer()
+        if self.disconnecting:
+            self._close()
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The protocol above is done."""
+        self.loseConnection()
+
+    def _close(self) -> None:
+        if not self._open or self._closed:
+            return
+        self._announce_end()
+        if self._complete:
+            self.transport.loseConnection()
+        else:
+            self._linger = self._clock.callLater(LINGER_SECONDS, self._linger_is_over)
+
+    def _announce_end(self) -> None:
+        if not self._closed:
+            self._closed = True
+            try:
+                # Sends ours, and looks for the peer's.
+                self._tls.unwrap()
+                self._complete = True
+            except ssl.SSLError:
+                # Mostly "want read": the peer's has not come. Whatever else there is, reading will show it.
+                pass
+            self._flush()
+
+    def _linger_is_over(self) -> None:
+        self._linger = None
+        self.transport.abortConnection()
+
+    # -- what else is known
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that ALPN chose (RFC 7301)."""
+        chosen = self._tls.selected_alpn_protocol()
+        return None if chosen is None else chosen.encode("ascii")
+
+    def getHandle(self) -> ssl.SSLObject:
+        """The TLS object."""
+        return self._tls
+
+    def getPeerCertificate(self) -> X509 | None:
+        """The certificate that the peer showed, in the form that Twisted's users expect."""
+        der = self._tls.getpeercert(True)
+        return None if der is None else X509.from_cryptography(x509.load_der_x509_certificate(der))
+
+    def getHost(self) -> Any:
+        """Our address."""
+        return self.transport.getHost()
+
+    def getPeer(self) -> Any:
+        """The peer's."""
+        return self.transport.getPeer()
+
+    def __getattr__(self, name: str) -> Any:
+        """What is the same with and without TLS: C{setTcpNoDelay} and its like."""
+        if name.startswith("_") or name == "transport":
+            raise AttributeError(name)
+        return getattr(self.transport, name)
