@@ -233,7 +233,8 @@ def loss_reason(reason: Failure) -> str:
     if isinstance(error, SSL.Error) and error.args and error.args[0] and isinstance(error.args[0], list):
         text = str(error.args[0][-1][-1])
     elif isinstance(error, ssl.SSLError):
-        text = error.reason or ""
+        # "[SSL: NAME] text (_ssl.c:1)": not every alert has its NAME, all have their text.
+        text = str(error.args[-1]).partition("] ")[2].partition(" (_ssl")[0]
     if text:
         text = text.lower().replace(" ", "_")
         alert = _ALERT.search(text)

@@ -25,7 +25,9 @@ from appproxy.connector.dial import MAXIMUM_ADDRESSES, BackendDialer, BackendErr
 from appproxy.httpwire.heads import End
 from appproxy.model.web_address import parse_web_address
 from appproxy.transport.contexts import BadCertificate, ServerContext, backend_client_context, server_context
-from appproxy.transport.stock_tls import Handshaking, StockTls
+from appproxy.transport.handshaking import Handshaking, TlsLayer
+from appproxy.transport.layers import tls_layer
+from appproxy.transport.stock_tls import StockTls
 from appproxy.transport.wheel import TimerWheel
 from tests.connector.support import backend
 from tests.connector.test_backend_connection import Listener as CallListener
@@ -67,7 +69,9 @@ class FakeNetworkTests(SynchronousTestCase):
         self.resolver = Resolver(*answers)
         self.reactor.nameResolver = self.resolver
         allow_list = AllowList.parse(["*.corp.example:80", "10.1.0.0/16:80", "127.0.0.1:80"], ["10.0.0.0/8"])
-        return BackendDialer(self.reactor, parse_web_address(url), allow_list, None, TIMEOUT)
+        return BackendDialer(
+            self.reactor, parse_web_address(url), allow_list, None, TIMEOUT, StockTls(self.reactor)
+        )
 
     def hosts(self) -> list[str]:
         """Which addresses were dialled."""
@@ -195,7 +199,13 @@ FOREIGN = trustme.CA().issue_cert("wiki.corp.example")
 
 
 class TlsTests(SynchronousTestCase):
-    """L{BackendDialer} and TLS on loopback, with real certificates."""
+    """
+    L{BackendDialer} and TLS on loopback, with real certificates.
+
+    @cvar tls_transport: the layer of both ends.
+    """
+
+    tls_transport = "stock"
 
     def dial(
         self,
@@ -207,16 +217,17 @@ class TlsTests(SynchronousTestCase):
     ) -> str:
         """Dial a server with this certificate; why it failed, empty if it did not."""
         reactor = EPollReactor()
+        tls = tls_layer(self.tls_transport, reactor)
         chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
         context = server_context(chain, certificate.private_key_pem.bytes())
         outcome: list[str] = []
 
         async def main() -> None:
-            port = reactor.listenTCP(0, _TlsServer(reactor, context), interface="127.0.0.1")
+            port = reactor.listenTCP(0, _TlsServer(tls, context), interface="127.0.0.1")
             address = parse_web_address(url.format(port=port.getHost().port))
             allow_list = _Anything.parse(["*.corp.example", "127.0.0.1"], [])
             ours = backend_client_context([CA.cert_pem.bytes()], verify, address.host)
-            dialer = BackendDialer(reactor, address, allow_list, ours, TIMEOUT)
+            dialer = BackendDialer(reactor, address, allow_list, ours, TIMEOUT, tls)
             try:
                 connection = await dialer.dial(lambda _: None)
             except BackendError as error:
@@ -263,6 +274,12 @@ class TlsTests(SynchronousTestCase):
             self.assertEqual(listener.body, b"hi")
 
 
+class FastTlsTests(TlsTests):
+    """The same over our own TLS layer."""
+
+    tls_transport = "fast"
+
+
 class Listener(CallListener):
     """Says when the answer is over."""
 
@@ -294,8 +311,8 @@ class _Anything(AllowList):
 class _TlsServer(Factory):
     noisy = False
 
-    def __init__(self, reactor: Any, context: ServerContext) -> None:
-        self._layer = StockTls(reactor)
+    def __init__(self, layer: TlsLayer, context: ServerContext) -> None:
+        self._layer = layer
         self._context = context
 
     def buildProtocol(self, addr: object) -> Any:
@@ -310,7 +327,9 @@ class BackendsTests(SynchronousTestCase):
     def make(self, *ca_pems: bytes) -> Backends:
         """For a reactor in memory."""
         reactor = MemoryReactorClock()
-        return Backends(reactor, TimerWheel(reactor), AllowList.parse([], []), ca_pems, 10, 64, 60)
+        return Backends(
+            reactor, TimerWheel(reactor), AllowList.parse([], []), ca_pems, 10, 64, 60, StockTls(reactor)
+        )
 
     def test_bad_authority(self) -> None:
         """A CA that cannot be read is found before the first tunnel."""

@@ -35,6 +35,7 @@ from appproxy.relay.dialers import RelayDialers
 from appproxy.relay.edges import Edges
 from appproxy.relay.opener import StreamRequest
 from appproxy.transport.contexts import TUNNEL_ALPN, server_context, tunnel_client_context
+from appproxy.transport.openssl_forms import form_of
 from appproxy.transport.turn import end_of_turn
 from appproxy.tunnel.messages import NO_BODY, OpenMessage
 from appproxy.tunnel.protocol import TunnelProtocol
@@ -107,7 +108,7 @@ def handshaken(dialler: Holder, acceptor: Holder) -> tuple[SSL.Connection, SSL.C
     root = ca().pem
     client = tunnel_client_context(dialler.chain_pem, dialler.key_pem, root, HOST)
     server = server_context(acceptor.chain_pem, acceptor.key_pem, alpn=(TUNNEL_ALPN,), client_ca_pem=root)
-    near, far = SSL.Connection(client.openssl, None), SSL.Connection(server.openssl, None)
+    near, far = SSL.Connection(form_of(client), None), SSL.Connection(form_of(server), None)
     near.set_connect_state()
     far.set_accept_state()
     for _ in range(3):
