@@ -9,9 +9,11 @@ from twisted.internet.protocol import Factory
 
 from appproxy.transport.addresses import HostPort, ListenAddress
 from appproxy.transport.contexts import (
+    ClientContext,
     backend_client_context,
 )
 from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused
+from appproxy.transport.fast_tls import SESSION_SECONDS
 from appproxy.transport.listener import (
     listen_plain,
 )
@@ -104,3 +106,28 @@ class BackendTests(LoopbackTestCase):
 
 class FastBackendTests(FastLayer, BackendTests):
     """The same over our own TLS layer."""
+
+    def test_resumption(self) -> None:
+        """A backend's session is resumed for a while; another host's never, and none of a tunnel."""
+        pem = WEB.cert_pem.bytes()
+
+        async def main(server: Server, port: int) -> None:
+            async def reused(context: ClientContext) -> bool:
+                client = await self.greet(server, port, context)
+                handle = client.transport.getHandle()
+                client.transport.loseConnection()
+                await client.until_lost()
+                return bool(handle.session_reused)
+
+            web, tunnel = backend_client_context([pem], True, "wiki.example"), dial_context()
+            self.assertEqual([await reused(web) for _ in range(3)], [False, True, True])
+            other = backend_client_context([pem], True, "127.0.0.1")
+            self.assertFalse(await reused(other))
+            self.assertEqual([await reused(tunnel) for _ in range(2)], [False, False])
+            sessions = server.tls._sessions  # type: ignore[attr-defined]
+            kept = sessions._kept
+            self.assertEqual(list(kept), [web, other])
+            kept[web] = kept[web][0], kept[web][1] - SESSION_SECONDS
+            self.assertFalse(await reused(web))
+
+        self.run_with(main)

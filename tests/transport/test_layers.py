@@ -17,23 +17,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.contexts import (
     backend_client_context,
-    server_context,
 )
 from appproxy.transport.fast_tls import FastTls, SecuredConnection
 from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import PeekingProtocol
 from appproxy.transport.stock_tls import StockTls
+from tests.transport.in_memory import InMemoryCase
 from tests.transport.loopback import (
-    WEB,
-    WEB_CERTIFICATE,
-    WEB_CHAIN,
     FastLayer,
     LoopbackTestCase,
     Server,
     dial_context,
 )
-from tests.transport.support import Recorder
 
 
 class LayerTests(LoopbackTestCase):
@@ -118,32 +114,8 @@ class LayerTests(LoopbackTestCase):
         self.run_with(main)
 
 
-class ClosingTests(SynchronousTestCase):
+class ClosingTests(InMemoryCase):
     """A close ends, whatever the peer does."""
-
-    tls_transport = "stock"
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.above = Recorder()
-        server = server_context(WEB_CHAIN, WEB_CERTIFICATE.private_key_pem.bytes())
-        handshaking = Handshaking(lambda _: self.above, lambda *_: None)
-        protocol = tls_layer(self.tls_transport, self.clock).server(server, handshaking)
-        client = ssl.create_default_context()
-        WEB.configure_trust(client)
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.peer = client.wrap_bio(incoming, outgoing, server_hostname="wiki.example")
-        self.transport = StringTransport()
-        self.protocol: Any = protocol
-        protocol.makeConnection(self.transport)
-        while not self.above.made:
-            try:
-                self.peer.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            protocol.dataReceived(outgoing.read())
-            incoming.write(self.transport.value())
-            self.transport.clear()
 
     def test_silent_peer(self) -> None:
         """A peer that never answers a close is cut off after a while."""

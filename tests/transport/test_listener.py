@@ -45,7 +45,7 @@ from tests.transport.loopback import (
     Server,
 )
 from tests.transport.support import Recorder
-from tests.transport.test_client_hello import HELLO
+from tests.transport.test_client_hello import HELLO, real_hello
 
 
 class WebTests(LoopbackTestCase):
@@ -164,17 +164,111 @@ class WebTests(LoopbackTestCase):
 
         self.run_with(main)
 
+    def test_renegotiation(self) -> None:
+        """Who wants to begin anew in the midst of a connection is refused."""
+
+        async def main(server: Server, port: int) -> None:
+            output = await threads.deferToThreadPool(
+                server.reactor,
+                server.reactor.getThreadPool(),
+                s_client,
+                port,
+                ["-servername", "wiki.example", "-tls1_2"],
+                b"R\n",
+            )
+            self.assertIn("RENEGOTIATING", output)
+            self.assertIn("no renegotiation", output)
+            self.assertEqual(server.web[0].received, b"")
+
+        self.run_with(main)
+
+    def test_key_update(self) -> None:
+        """Whoever wants new keys gets them, and the connection goes on."""
+
+        async def main(server: Server, port: int) -> None:
+            output = await threads.deferToThreadPool(
+                server.reactor, server.reactor.getThreadPool(), update_keys, port
+            )
+            self.assertEqual(output, "hello\n" * 3)
+
+        self.run_with(main)
+
+    def test_abort_in_handshake(self) -> None:
+        """A client that is gone in the midst of its handshake leaves nothing behind."""
+
+        async def main(server: Server, port: int) -> None:
+            hello = real_hello("wiki.example", ("http/1.1",))
+            for size in (1, 20, len(hello)):
+                client = Recorder()
+                await connectProtocol(TCP4ClientEndpoint(server.reactor, "127.0.0.1", port), client)
+                client.transport.write(hello[:size])
+                if size == len(hello):
+                    await client.until_received(1)
+                client.transport.abortConnection()
+                await client.until_lost()
+            while server.limit.active:
+                await self._turns(server.reactor)
+            self.assertEqual(server.web, [])
+
+        self.run_with(main)
+
+    def test_huge_write(self) -> None:
+        """One write of any size reaches a slow reader whole."""
+        size = 24 << 20
+
+        async def main(server: Server, port: int) -> None:
+            client = await self.greet(server, port, backend_client_context([], False, "wiki.example"))
+            counted = 0
+
+            def slowly(data: bytes) -> None:
+                nonlocal counted
+                counted += len(data)
+                client.transport.pauseProducing()
+                server.reactor.callLater(0, client.transport.resumeProducing)
+                if counted == size:
+                    client.transport.loseConnection()
+
+            client.dataReceived = slowly  # type: ignore[method-assign]
+            server.web[0].transport.write(bytes(size))
+            await server.web[0].until_lost()
+            self.assertEqual(counted, size)
+
+        self.run_with(main)
+
     async def _turns(self, reactor: EPollReactor) -> None:
         done: Deferred[None] = Deferred()
         reactor.callLater(0, done.callback, None)
         await done
 
 
-def s_client(port: int, arguments: list[str]) -> str:
+def update_keys(port: int) -> str:
+    """What C{openssl s_client} gets echoed between its key updates."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "wiki.example"]
+    echoed = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdin is not None and client.stdout is not None and client.stderr is not None
+        for _ in range(3):
+            client.stdin.write("K\n")
+            client.stdin.flush()
+            while "KEYUPDATE" not in client.stderr.readline():
+                pass
+            client.stdin.write("hello\n")
+            client.stdin.flush()
+            while (line := client.stdout.readline()) != "hello\n":
+                if not line:
+                    return echoed
+            echoed += line
+        client.stdin.write("Q\n")
+    return echoed
+
+
+def s_client(port: int, arguments: list[str], said: bytes = b"") -> str:
     """What C{openssl s_client} prints."""
     result = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *arguments],
-        input=b"",
+        input=said,
         capture_output=True,
         timeout=20,
         check=False,
