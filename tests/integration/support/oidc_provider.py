@@ -127,7 +127,9 @@ class OidcProvider:
         }
         (folder / "provider.json").write_text(json.dumps(config))
         installed = install()
-        command = (node(), SOURCES / "server.js", folder / "provider.json")
+        # On a busy machine Node 20 sometimes stops for ever at its start, its main thread waiting for V8's
+        # helper threads (seen with and without TLS); without them it starts every time.
+        command = (node(), "--v8-pool-size=0", SOURCES / "server.js", folder / "provider.json")
         # Modules are found from the working folder, see server.js; the log goes there too.
         (folder / "package.json").write_text("{}")
         modules = folder / "node_modules"
