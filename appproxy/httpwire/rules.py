@@ -36,7 +36,6 @@ _REQUEST_ONLY: Final = frozenset(
     for name in (
         b"Host",
         b"Expect",
-        b"Forwarded",
         b"X-Real-IP",
         b"X-Request-Id",
         # What servers and frameworks are commonly told to believe about the client's address.
@@ -50,7 +49,8 @@ _REQUEST_ONLY: Final = frozenset(
 )
 _REQUEST_PREFIXES: Final = (
     b"proxy",
-    b"xforwarded",
+    b"xforward",
+    b"forwarded",
     b"appproxy",
     b"xappproxy",
     b"xoriginal",
