@@ -36,6 +36,10 @@ _REQUEST_ONLY: Final = frozenset(
     for name in (
         b"Host",
         b"Expect",
+        b"Forwarded",
+        b"Forwarded-For",
+        b"Forwarded-Host",
+        b"Forwarded-Proto",
         b"X-Real-IP",
         b"X-Request-Id",
         # What servers and frameworks are commonly told to believe about the client's address.
@@ -50,7 +54,6 @@ _REQUEST_ONLY: Final = frozenset(
 _REQUEST_PREFIXES: Final = (
     b"proxy",
     b"xforward",
-    b"forwarded",
     b"appproxy",
     b"xappproxy",
     b"xoriginal",
