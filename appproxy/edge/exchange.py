@@ -41,6 +41,9 @@ NOTHING_SENT: Final = frozenset(
 )
 """Resets with which a connector, or a relay that has none, says that no byte reached the backend."""
 
+CONNECTOR_GONE: Final = frozenset({"tunnel_lost", "draining"})
+"""Resets after which nothing is bound to the connector any more, though the tunnel to its relay may be there."""
+
 CONNECTOR_GRACE_SECONDS: Final = 5.0
 """The connector times the backend itself and says so; past this it is the connector that is silent."""
 
@@ -383,7 +386,9 @@ class Exchange:
     def _may_retry(self, reason: str) -> bool:
         if self._attempts >= MAXIMUM_ATTEMPTS or not self._forward.view.application.retry:
             return False
-        if self._head.body != NO_BODY or self._client.bound_to(self._forward.view.group) is not None:
+        if self._head.body != NO_BODY:
+            return False
+        if reason not in CONNECTOR_GONE and self._client.bound_to(self._forward.view.group) is not None:
             return False
         again = reason in NOTHING_SENT or (
             reason == "tunnel_lost" and self._head.upgrade is None and self._head.method in SAFE_METHODS
