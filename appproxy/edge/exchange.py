@@ -42,7 +42,7 @@ NOTHING_SENT: Final = frozenset(
 """Resets with which a connector, or a relay that has none, says that no byte reached the backend."""
 
 CONNECTOR_GONE: Final = frozenset({"tunnel_lost", "draining"})
-"""Resets after which nothing is bound to the connector any more, though the tunnel to its relay may be there."""
+"""Resets after which nothing is bound to the connector any more, even if its relay is still there."""
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
 """The connector times the backend itself and says so; past this it is the connector that is silent."""
