@@ -79,6 +79,14 @@ def _applications(site: Installation, backend: HostileBackend) -> dict[str, dict
 
 def _make() -> tuple[Attacked, Callable[[], object]]:
     keeper = _Keeper()
+    try:
+        return _started(keeper), keeper.stack.close
+    except BaseException:
+        keeper.stack.close()
+        raise
+
+
+def _started(keeper: _Keeper) -> Attacked:
     backend, other = HostileBackend(), HostileBackend()
     keeper.addCleanup(backend.stop)
     keeper.addCleanup(other.stop)
@@ -87,7 +95,7 @@ def _make() -> tuple[Attacked, Callable[[], object]]:
     site.start_edge()
     site.publish(_applications(site, backend))
     connector = site.start_connector("hq", [f"127.0.0.1:{backend.port}"])
-    return Attacked(site, backend, other, connector, keeper), keeper.stack.close
+    return Attacked(site, backend, other, connector, keeper)
 
 
 attacked: Final = shared(_make)
