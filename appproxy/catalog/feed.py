@@ -4,7 +4,7 @@ The catalog and the registry of connectors, kept current from the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -14,13 +14,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from appproxy.catalog.documents import Entry, Kind, UnreadableDocument, decode
-from appproxy.catalog.follower import Changes, Follower
 from appproxy.catalog.snapshot import Catalog
 from appproxy.model.application import Application, Connector, ConnectorGroup
-from appproxy.store.istore import IStore, Item, Listing
+from appproxy.store.follower import Follower
+from appproxy.store.istore import Event, IStore, Item, Listing
 from appproxy.store.keys import CATALOG, CONNECTORS, BadDocument, decode_document
 
 T = TypeVar("T")
+
+Changes = Mapping[str, Item | None]
+"""By key: the document as it is now, L{None} if it is gone."""
 
 _log = Logger()
 
@@ -52,31 +55,26 @@ class Listeners(Generic[T]):
                 _log.failure("a listener failed", fault="ours")
 
 
-class CatalogFeed:
+class _Feed(Generic[T]):
     """
-    The current catalog, and everybody who wants to know of the next one.
+    What stands under a prefix of the store, and everybody who wants to know of changes.
 
-    @ivar current: the latest snapshot; an empty one before the first read.
+    @ivar current: what is there now; empty before the first read.
     """
 
-    def __init__(self, store: IStore, clock: IReactorTime) -> None:
-        """
-        @param clock: for trying again while the store is away.
-        """
-        self.current = Catalog()
-        self._entries: dict[str, tuple[Kind, str, Entry]] = {}
-        self._listeners: Listeners[Catalog] = Listeners()
-        self._waiting: list[tuple[int, Deferred[None]]] = []
-        self._follower = Follower(store, clock, CATALOG, self._update)
+    def __init__(self, store: IStore, clock: IReactorTime, prefix: str, empty: T) -> None:
+        self.current = empty
+        self._listeners: Listeners[T] = Listeners()
+        self._follower = Follower(store, prefix, clock, self._read, self._changed)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the catalog was read and is followed."""
-        return self._follower.is_current
+        """Whether everything was read and is followed."""
+        return self._follower.in_step
 
     def start(self) -> Deferred[None]:
         """
-        @return: fires once the first catalog is there.
+        @return: fires once everything was read; keeps trying while the store is away.
         """
         return self._follower.start()
 
@@ -84,13 +82,36 @@ class CatalogFeed:
         """Follow no longer."""
         self._follower.stop()
 
-    def changed(self, callback: Callable[[Catalog], None]) -> Callable[[], None]:
+    def changed(self, callback: Callable[[T], None]) -> Callable[[], None]:
         """
-        Tell of each new snapshot, after L{current} is that one.
+        Tell of each new state, after L{current} is that one.
 
         @return: call it to hear no more.
         """
         return self._listeners.add(callback)
+
+    def _read(self, listing: Listing) -> None:
+        """Begin anew with all that there is."""
+        raise NotImplementedError
+
+    def _changed(self, events: Sequence[Event]) -> None:
+        self._update(events[-1].revision, {event.key: event.item for event in events})
+
+    def _update(self, revision: int, changes: Changes) -> None:
+        """Make L{current} what it is after these changes, and tell."""
+        raise NotImplementedError
+
+
+class CatalogFeed(_Feed[Catalog]):
+    """The current catalog."""
+
+    def __init__(self, store: IStore, clock: IReactorTime) -> None:
+        """
+        @param clock: for trying again while the store is away.
+        """
+        super().__init__(store, clock, CATALOG, Catalog())
+        self._entries: dict[str, tuple[Kind, str, Entry]] = {}
+        self._waiting: list[tuple[int, Deferred[None]]] = []
 
     def reached(self, revision: int) -> Deferred[None]:
         """
@@ -102,6 +123,10 @@ class CatalogFeed:
         self._waiting.append((revision, waiting))
         return waiting
 
+    def _read(self, listing: Listing) -> None:
+        self._entries = {}
+        self._update(listing.revision, _items(listing))
+
     def _update(self, revision: int, changes: Changes) -> None:
         _update_entries(self._entries, changes)
         self.current = _snapshot(revision, self._entries, self.current)
@@ -112,11 +137,11 @@ class CatalogFeed:
             waiting.callback(None)
 
 
-class ConnectorFeed:
+class ConnectorFeed(_Feed[Mapping[str, Connector]]):
     """
-    Every connector, edge and relay that enrolled, by id, and everybody who wants to know.
+    Every connector, edge and relay that enrolled, by id: who is missing here, or
+    is revoked, is not to be trusted.
 
-    @ivar current: by id. Who is missing here, or is revoked, is not to be trusted.
     @ivar revision: that of the store at which this was so.
     """
 
@@ -124,44 +149,23 @@ class ConnectorFeed:
         """
         @param clock: for trying again while the store is away.
         """
-        self.current: Mapping[str, Connector] = MappingProxyType({})
+        super().__init__(store, clock, CONNECTORS, MappingProxyType({}))
         self.revision = 0
-        self._listeners: Listeners[Mapping[str, Connector]] = Listeners()
-        self._follower = Follower(store, clock, CONNECTORS, self._update)
+        self._known: dict[str, Connector] = {}
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the registry was read and is followed."""
-        return self._follower.is_current
-
-    def start(self) -> Deferred[None]:
-        """
-        @return: fires once the first registry is there.
-        """
-        return self._follower.start()
-
-    def stop(self) -> None:
-        """Follow no longer."""
-        self._follower.stop()
-
-    def changed(self, callback: Callable[[Mapping[str, Connector]], None]) -> Callable[[], None]:
-        """
-        Tell of each new state, after L{current} is that one.
-
-        @return: call it to hear no more.
-        """
-        return self._listeners.add(callback)
+    def _read(self, listing: Listing) -> None:
+        self._known = {}
+        self._update(listing.revision, _items(listing))
 
     def _update(self, revision: int, changes: Changes) -> None:
         self.revision = revision
-        connectors = dict(self.current)
         for key, item in changes.items():
+            connector_id = key.removeprefix(CONNECTORS)
+            self._known.pop(connector_id, None)
             connector = None if item is None else read_connector(item)
-            if connector is None:
-                connectors.pop(key.removeprefix(CONNECTORS), None)
-            else:
-                connectors[key.removeprefix(CONNECTORS)] = connector
-        self.current = MappingProxyType(connectors)
+            if connector is not None:
+                self._known[connector_id] = connector
+        self.current = MappingProxyType(dict(self._known))
         self._listeners.tell(self.current)
 
 
@@ -170,7 +174,7 @@ def read_catalog(store: IStore) -> Deferred[Catalog]:
 
     def read(listing: Listing) -> Catalog:
         entries: dict[str, tuple[Kind, str, Entry]] = {}
-        _update_entries(entries, {item.key: item for item in listing.items})
+        _update_entries(entries, _items(listing))
         return _snapshot(listing.revision, entries, None)
 
     return store.list(CATALOG).addCallback(read)
@@ -183,6 +187,10 @@ def read_connector(item: Item) -> Connector | None:
     except (BadDocument, ValidationError) as error:
         _unreadable(item.key, error)
         return None
+
+
+def _items(listing: Listing) -> Changes:
+    return {item.key: item for item in listing.items}
 
 
 def _update_entries(entries: dict[str, tuple[Kind, str, Entry]], changes: Changes) -> None:

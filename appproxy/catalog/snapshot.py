@@ -91,7 +91,7 @@ def _publish(
         address = application.external_url
         alone = address.path == "/" and crowded[address.host] == 1
         old = previous.get(application_id)
-        if old is not None and old.application is application and old.alone == alone:
+        if old is not None and old.application == application and old.alone == alone:
             return old
         return Published(application_id, application, alone)
 

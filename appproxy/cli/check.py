@@ -16,14 +16,16 @@ from appproxy.cli.failures import FAILED, PROBLEMS
 from appproxy.cli.files import Checked, check_texts, read_texts
 from appproxy.cli.online import Finding
 from appproxy.cli.online_access import account_of_owner, check_access
-from appproxy.cli.online_connector import check_backends, check_identity
+from appproxy.cli.online_connector import check_backends
 from appproxy.cli.online_network import check_certificates, check_names, check_ports
 from appproxy.cli.online_provider import check_provider
+from appproxy.cli.online_tunnel import check_identity, check_relays
 from appproxy.cli.output import Form, count_of, output_option, print_json, shown, tell
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import EdgeSettings
 from appproxy.config.plugins import PluginProblem, enabled_rules
 from appproxy.config.relay import RelaySettings
+from appproxy.pki.identity import IDENTITY_FOLDER
 
 
 @click.command()
@@ -100,6 +102,7 @@ def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]
     yield from check_names({*public, settings.hosts.connect})
     yield from check_ports(settings.listen.https, f"https://{settings.hosts.auth}/.appproxy/healthz")
     yield from check_ports(settings.listen.http)
+    yield from check_relays(settings.store.path.parent / IDENTITY_FOLDER, settings.relay.dial)
     yield from check_plugins(settings.plugins.directories, settings.plugins.enabled)
 
 

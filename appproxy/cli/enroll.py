@@ -30,7 +30,7 @@ CONFIG_HELP: Final = "The newcomer's own file.  [default: /etc/appproxy/connecto
 
 _REFUSALS: Final = {
     "token_unknown": "the edge does not know this token, or its time is over; make a new one there",
-    "token_used": "this token was used by another machine; make a new one at the edge",
+    "token_used": "this token was used by another machine, or here before; make a new one at the edge",
     "issuer_away": "the infrastructure issuer's key is not at the edge now; put it in place, and try again",
     "unavailable": "the edge cannot enrol anybody now; try again, and look at its log",
 }

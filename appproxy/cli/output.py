@@ -39,6 +39,11 @@ def tell(message: str) -> None:
     click.echo(message, err=True)
 
 
+def on_terminal() -> bool:
+    """Whether a person reads what goes to standard output."""
+    return sys.stdout.isatty()
+
+
 def is_plain() -> bool:
     """Whether the person wants no colours (no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))
@@ -69,7 +74,7 @@ def print_settings(settings: Mapping[str, object], form: Form) -> None:
 def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table where there is a terminal; else plain columns that are never cut."""
     titles = [name.replace("_", " ") for name in names]
-    if not sys.stdout.isatty():
+    if not on_terminal():
         print_columns(titles, rows)
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

@@ -11,7 +11,7 @@ import click
 
 from appproxy.cli.client import AdminClient
 from appproxy.cli.failures import asks_edge
-from appproxy.cli.output import Form, output_option, print_json, tell
+from appproxy.cli.output import Form, on_terminal, output_option, print_json, tell
 from appproxy.model.units import format_duration, parse_duration
 
 LONGEST_SECONDS: Final = 7 * 86400
@@ -82,6 +82,10 @@ def _make(client: AdminClient, request: dict[str, object], output: Form) -> None
     # The token alone goes to stdout, between the lines that make it a command on a terminal.
     role, until = answer["role"], answer["expires_at"]
     tell(f"A join token for one {role}, good until {until}.")
+    if not on_terminal():
+        tell(f"On the {role}'s machine: appproxy enroll --token-file FILE")
+        click.echo(answer["token"])
+        return
     tell(f"Paste these lines on the {role}'s machine, as root or as the {role}'s user:\n\n{_BEFORE}")
     click.echo(answer["token"])
     tell(_AFTER)

@@ -11,43 +11,29 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from appproxy.edge.attempts import Attempts
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import ClientWriter
 from appproxy.edge.live import LiveStreams
-from appproxy.edge.upload_watch import BODY_RATE_WINDOW_SECONDS, UploadWatch
+from appproxy.edge.upload_watch import UploadWatch
 from appproxy.edge.verdict import Forward
-from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
 from appproxy.httpwire.response_parser import INTERIM_LIMIT
-from appproxy.httpwire.rules import filter_trailers, forwarded, rebuild_response
-from appproxy.httpwire.wire_heads import (
-    pack_request,
-    pack_trailers,
-    unpack_response,
-    unpack_trailers,
-)
+from appproxy.httpwire.rules import filter_trailers, rebuild_response
+from appproxy.httpwire.wire_heads import pack_trailers, unpack_response, unpack_trailers
 from appproxy.model.refusal import Error, Refusal, refusal_of_reason
 from appproxy.observe.transaction import Transaction
-from appproxy.relay.opener import NoConnector, StreamOpener, StreamRequest, TunnelLink
+from appproxy.relay.opener import NoConnector, StreamOpener
 from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.stream import Stream
-
-SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
-"""Safe by definition (RFC 9110 section 9.2.1, RFC 4918, RFC 3253, RFC 5323): doing it twice harms nobody."""
-
-NOTHING_SENT: Final = frozenset(
-    {"stale", "draining", "overloaded", "backend_refused", "backend_name", "no_connector"}
-)
-"""Resets with which a connector, or a relay that has none, says that no byte reached the backend."""
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
 """The connector times the backend itself and says so; past this it is the connector that is silent."""
 
 CONTINUE_AFTER_SECONDS: Final = 1.0
 """Clients wait for 100 Continue for about a second before they send anyway; so do we."""
-
-MAXIMUM_ATTEMPTS: Final = 2
 
 _is_rule: Final = re.compile(r"[a-z0-9_ ]{1,60}").fullmatch
 
@@ -92,19 +78,14 @@ class Exchange:
 
     __slots__ = (
         "_attempts",
-        "_body_timer",
         "_client",
         "_continued",
         "_done",
-        "_failed_on",
         "_forward",
         "_head",
         "_interims",
-        "_link",
         "_remaining",
-        "_request",
         "_request_ended",
-        "_request_paused",
         "_responded",
         "_services",
         "_session_id",
@@ -130,16 +111,13 @@ class Exchange:
         self._client = client
         self._transaction = transaction
         self._stream: Stream | None = None
-        self._link: TunnelLink | None = None
-        self._failed_on: list[TunnelLink] = []
-        self._attempts = self._interims = 0
+        self._interims = 0
         self._remaining = UNTIL_END
         self._upload: UploadWatch | None = None
         self._responded = self._done = self._upgraded = False
-        self._continued = self._request_ended = self._request_paused = False
+        self._continued = self._request_ended = False
         self._switching: Headers | None = None
         self._timer: Timer | None = None
-        self._body_timer: Timer | None = None
         self._trailers: Headers = []
         self._session_id = ""
 
@@ -154,7 +132,7 @@ class Exchange:
         self._services.live.add(self, self._session_id, view.id)
         self._request_ended = head.body == NO_BODY
         try:
-            self._request = self._stream_request(head, forward)
+            self._attempts = Attempts(self._client, self._transaction, head, forward)
         except BadMessage as problem:
             self._refuse(Refusal(Error.BadRequest, problem.rule))
             return
@@ -177,7 +155,7 @@ class Exchange:
         if self._request_ended:
             return
         self._request_ended = True
-        self._cancel_body_timer()
+        self._cancel_timers()
         stream = self._stream
         if stream is None:
             return
@@ -220,12 +198,10 @@ class Exchange:
         """The session or the application ended: break off now."""
         if self._done:
             return
-        if self._stream is not None:
-            self._stream.reset("cancelled")
-            self._stream = None
         if not self._responded:
-            self._refuse(why)
+            self._give_up(why)
             return
+        self._reset_stream("cancelled")
         self._transaction.reason = why.reason
         self._writer.abort()
         self._finish()
@@ -253,7 +229,7 @@ class Exchange:
             return
         self._answer_begins(status)
         if binds_connection(headers, WWW_AUTHENTICATE):
-            self._bind()
+            self._attempts.bind()
         self._remaining = 0 if body == NO_BODY else body
         self._writer.head(status, body, headers)
 
@@ -318,7 +294,7 @@ class Exchange:
             self._transaction.reason = reason
             self._writer.break_off()
             self._finish()
-        elif self._may_retry(reason):
+        elif self._attempts.once_more(reason):
             self._switching = None
             self._attempt(_refusal(reason, detail))
         else:
@@ -326,72 +302,20 @@ class Exchange:
 
     def writable(self, writable: bool) -> None:
         """Back-pressure of the tunnel on the request's body."""
-        self._request_paused = not writable
+        if self._upload is not None:
+            self._upload.writable(writable)
         if writable:
             self._writer.resume_request()
         else:
-            if self._upload is not None:
-                self._upload.hold_up()
             self._writer.pause_request()
 
     # -- inside
 
-    def _stream_request(self, head: RequestHead, forward: Forward) -> StreamRequest:
-        view = forward.view
-        client = self._client
-        facts = client.facts
-        headers = view.rules.rebuild(head)
-        headers += forwarded(facts.client_address, head.host, facts.scheme, facts.port, self._transaction.id)
-        upgrade = head.upgrade
-        if upgrade is not None:
-            headers.append((b"Upgrade", upgrade))
-        elif head.expects_continue:
-            headers.append((b"Expect", b"100-continue"))
-        return StreamRequest(
-            view.id,
-            view.group,
-            view.revision,
-            forward.principal,
-            view.claims,
-            self._transaction.id,
-            int(view.backend_timeout_seconds * 1000),
-            pack_request(head.method, head.target, headers),
-            head.body,
-            upgrade is not None,
-            client.number,
-        )
-
     def _attempt(self, earlier: Refusal | None) -> None:
-        self._attempts += 1
-        stay_with = self._client.bound_to(self._forward.view.group)
         try:
-            self._stream, self._link = self._services.opener.open(
-                self._request, self, self._failed_on, stay_with
-            )
+            self._stream = self._attempts.open(self._services.opener, self)
         except NoConnector:
             self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
-            return
-        self._transaction.connector = self._link.name
-        if binds_connection(self._head.headers, AUTHORIZATION):
-            self._bind()
-
-    def _bind(self) -> None:
-        """A sign-on of this client's connection lives on the tunnel from now on."""
-        if self._link is not None:
-            self._client.bind(self._forward.view.group, self._link)
-
-    def _may_retry(self, reason: str) -> bool:
-        if self._attempts >= MAXIMUM_ATTEMPTS or not self._forward.view.application.retry:
-            return False
-        if self._head.body != NO_BODY or self._client.bound_to(self._forward.view.group) is not None:
-            return False
-        again = reason in NOTHING_SENT or (
-            reason == "tunnel_lost" and self._head.upgrade is None and self._head.method in SAFE_METHODS
-        )
-        if again and self._link is not None:
-            self._failed_on.append(self._link)
-            self._transaction.retries += 1
-        return again
 
     def _interim(self, status: int, headers: Headers) -> None:
         self._interims += 1
@@ -414,9 +338,7 @@ class Exchange:
         self._responded = True
         self._transaction.status = status
         self._transaction.first_byte = self._services.seconds() - self._transaction.started
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timers()
 
     def _await_answer(self) -> None:
         wait = self._forward.view.backend_timeout_seconds + CONNECTOR_GRACE_SECONDS
@@ -427,10 +349,10 @@ class Exchange:
         self._give_up(Refusal(Error.GatewayTimeout, "connector_timeout", "operator"))
 
     def _watch_body(self, head: RequestHead) -> None:
+        services, patience = self._services, self._forward.view.backend_timeout_seconds
         if head.expects_continue:
-            self._timer = self._services.wheel.add(CONTINUE_AFTER_SECONDS, self._continue_anyway)
-        self._upload = UploadWatch(self._forward.view.backend_timeout_seconds)
-        self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
+            self._timer = services.wheel.add(CONTINUE_AFTER_SECONDS, self._continue_anyway)
+        self._upload = UploadWatch(services.wheel, self._transaction, patience, self._give_up)
 
     def _continue_anyway(self) -> None:
         self._timer = None
@@ -438,28 +360,13 @@ class Exchange:
             self._continued = True
             self._writer.interim(100, [])
 
-    def _check_body_rate(self) -> None:
-        self._body_timer = None
-        if self._responded:
-            return
-        assert self._upload is not None
-        refusal = self._upload.look(self._transaction.bytes_in, self._request_paused)
-        if refusal is not None:
-            self._give_up(refusal)
-            return
-        self._body_timer = self._services.wheel.add(BODY_RATE_WINDOW_SECONDS, self._check_body_rate)
-
     def _give_up(self, refusal: Refusal) -> None:
-        if self._stream is not None:
-            self._stream.reset("cancelled")
-            self._stream = None
+        self._reset_stream("cancelled")
         self._refuse(refusal)
 
     def _peer_broke(self, rule: str) -> None:
         """The connector sent what no connector of ours sends, or passed on what a backend may not say."""
-        if self._stream is not None:
-            self._stream.reset("backend_protocol", rule)
-            self._stream = None
+        self._reset_stream("backend_protocol", rule)
         if self._responded:
             self._transaction.reason = "backend_protocol"
             self._writer.break_off()
@@ -467,27 +374,26 @@ class Exchange:
         else:
             self._refuse(_refusal("backend_protocol", rule))
 
+    def _reset_stream(self, reason: str, detail: str = "") -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.reset(reason, detail)
+
     def _refuse(self, refusal: Refusal) -> None:
         self._transaction.refused(refusal)
         self._writer.refuse(refusal)
         self._finish()
 
-    def _cancel_body_timer(self) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-            self._body_timer = None
-        if self._timer is not None and not self._responded:
+    def _cancel_timers(self) -> None:
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._upload is not None:
+            self._upload.stop()
 
     def _finish(self) -> None:
         self._done = True
         self._stream = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-            self._body_timer = None
+        self._cancel_timers()
         self._services.live.remove(self, self._session_id, self._forward.view.id)
         self._services.finished(self._transaction)

@@ -37,6 +37,7 @@ from appproxy.edge.tunnels import InsideTunnels, RemoteTunnels, Tunnels
 from appproxy.edge.web import Web
 from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
+from appproxy.pki.identity import IDENTITY_FOLDER
 from appproxy.pki.server_identity import ServerIdentity
 from appproxy.session.keyring import Keyring
 from appproxy.session.records import Sessions
@@ -52,8 +53,6 @@ from appproxy.transport.turn import end_of_turn
 
 TOUCH_SECONDS: Final = 20.0
 """Sessions with open streams are kept from going idle; well within the shortest idle lifetime."""
-
-IDENTITY_FOLDER: Final = "identity"
 
 
 class EdgeService(DaemonService):

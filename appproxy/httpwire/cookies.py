@@ -18,8 +18,9 @@ def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
 
     @param cookie: all Cookie headers as one value (C{RequestHead.cookie}).
     @param name: the exact name.
-    @return: its value; L{None} if it is not there, or more than once: whoever
-        planted the second one shall not choose.
+    @return: its value; L{None} if it is not there, or more than once: a C{__Host-}
+        cookie has no twin (RFC 6265bis, section 4.1.3.2), and whoever planted the
+        second one shall not choose.
     """
     start = name + b"="
     at = cookie.find(start)

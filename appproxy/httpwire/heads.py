@@ -16,6 +16,9 @@ UNTIL_END: Final = -1
 NO_BODY: Final = -2
 """There is no body and there cannot be one; its headers may still speak of a length (HEAD, 304)."""
 
+SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+"""Safe by definition (RFC 9110 section 9.2.1, RFC 4918, RFC 3253, RFC 5323): doing it twice harms nobody."""
+
 NO_TOKENS: Final[frozenset[bytes]] = frozenset()
 
 

@@ -37,6 +37,9 @@ _REQUEST_ONLY: Final = frozenset(
         b"Host",
         b"Expect",
         b"Forwarded",
+        b"Forwarded-For",
+        b"Forwarded-Host",
+        b"Forwarded-Proto",
         b"X-Real-IP",
         b"X-Request-Id",
         # What servers and frameworks are commonly told to believe about the client's address.
@@ -50,7 +53,7 @@ _REQUEST_ONLY: Final = frozenset(
 )
 _REQUEST_PREFIXES: Final = (
     b"proxy",
-    b"xforwarded",
+    b"xforward",
     b"appproxy",
     b"xappproxy",
     b"xoriginal",

@@ -59,7 +59,9 @@ REASONS: Final[dict[Error, frozenset[str]]] = {
             "tunnel_lost",
         }
     ),
-    Error.ServiceUnavailable: frozenset({"maintenance", "draining", "overloaded", "store_unreachable"}),
+    Error.ServiceUnavailable: frozenset(
+        {"maintenance", "draining", "overloaded", "stale", "store_unreachable"}
+    ),
     Error.GatewayTimeout: frozenset({"no_connector", "connector_timeout", "backend_timeout"}),
     Error.InternalServerError: frozenset({"bug"}),
 }

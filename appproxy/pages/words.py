@@ -129,6 +129,12 @@ _BY_REASON: Final[dict[str, Words]] = {
     "maintenance": Words("Closed for maintenance", "It is being worked on.", _LATER, retry=True),
     "draining": Words("Restarting", "This service is about to restart.", _LATER, retry=True),
     "overloaded": Words("Very busy", "There is more to do than can be done right now.", _LATER, retry=True),
+    "stale": Words(
+        "Just being changed",
+        "A change of the application's settings has not arrived everywhere yet.",
+        _LATER,
+        retry=True,
+    ),
     "store_unreachable": Words(
         "Sign-ins cannot be checked at the moment",
         "Your session is kept, but it cannot be confirmed right now.",

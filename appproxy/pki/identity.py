@@ -33,6 +33,9 @@ from appproxy.pki.certificates import (
 from appproxy.store.files import read_private, sync_directory, write_private
 from appproxy.transport.peer import identity_of
 
+IDENTITY_FOLDER: Final = "identity"
+"""Where an edge keeps its own, beside its store."""
+
 KEY_FILE: Final = "key.pem"
 CERTIFICATE_FILE: Final = "certificate.pem"
 CA_FILE: Final = "ca.pem"

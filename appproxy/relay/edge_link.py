@@ -119,10 +119,18 @@ class EdgeLink:
             raise TunnelError("bad_message", "a client connection's number is out of bounds")
         return self.number << CLIENT_BITS | client_connection if client_connection else 0
 
-    def served_by(self, client_connection: int, group: str) -> ConnectorLink | None:
-        """Who served the last request of this client's connection to this group."""
+    def bound_to(self, client_connection: int, group: str) -> ConnectorLink | None:
+        """
+        Who served the last request of this client's connection to this group. Once that is
+        about to close, sign-on starts anew on another, as within an edge.
+        """
         links = self._served.get(client_connection)
-        return None if links is None else links.get(group)
+        link = links.get(group) if links is not None else None
+        if links is None or link is None or link.usable:
+            return link
+        del links[group]
+        link.release_client(self.client_number(client_connection))
+        return None
 
     def note_served(self, client_connection: int, link: ConnectorLink) -> None:
         """Remember it."""

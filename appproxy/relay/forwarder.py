@@ -101,11 +101,11 @@ class Forwarder:
         if group is None or not edge.peer.opens(group):
             stream.reset("backend_not_allowed", "no group that this edge may open serves the application")
             return
-        bound_to = edge.served_by(message.client_connection, group) if message.stay else None
+        bound_to = edge.bound_to(message.client_connection, group) if message.stay else None
         if bound_to is None:
             self._choose(edge, stream, message, group)
-        elif not bound_to.usable or not self._splice(edge, stream, message, bound_to):
-            stream.reset("no_connector", "the connector that this connection is bound to is gone")
+        elif not self._splice(edge, stream, message, bound_to):
+            stream.reset("no_connector", "the connector that this connection is bound to takes no more")
 
     def _choose(self, edge: EdgeLink, stream: Stream, message: OpenMessage, group: str) -> None:
         failure = self._failures.of(message.transaction_id)

@@ -1,11 +1,9 @@
 """
-Our two cookies: their names, how they are found in a request and set in an answer.
+Our two cookies: their names, and how they are set in an answer.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Final, Literal
 
 SESSION_COOKIE: Final = b"__Host-appproxy-session"
@@ -16,23 +14,6 @@ SIGN_IN_COOKIE: Final = b"__Host-appproxy-sign-in"
 At the sign-in host: the sign-ins under way, sealed. At every other host: the
 random value that ties a sign-in to this browser.
 """
-
-_VALUES: Final = {
-    name: re.compile(rb"(?:^|;)[ \t]*" + re.escape(name) + rb"=([^;]*)")
-    for name in (SESSION_COOKIE, SIGN_IN_COOKIE)
-}
-
-
-def find_cookie(headers: Iterable[bytes], name: bytes) -> bytes | None:
-    """
-    The value of one of our cookies.
-
-    @param headers: the request's Cookie headers.
-    @return: L{None} if it is missing or there twice: a C{__Host-} cookie has no
-        twin (RFC 6265bis, section 4.1.3.2), so then somebody made it up.
-    """
-    found = [value.strip(b" \t") for header in headers for value in _VALUES[name].findall(header)]
-    return found[0] if len(found) == 1 else None
 
 
 def set_cookie(

@@ -23,12 +23,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from appproxy.session.cookies import SIGN_IN_COOKIE, set_cookie
 from appproxy.session.keyring import Keyring
-from appproxy.session.patience import in_time
 from appproxy.session.records import CookieProblem, NotHere, Sessions
 from appproxy.session.return_url import return_target
 from appproxy.session.seals import BadSeal, Purpose
 from appproxy.session.spent import CLOCK_SKEW_SECONDS, spend
 from appproxy.store.istore import IStore
+from appproxy.store.patience import in_time
 
 SIGN_IN_PATH: Final = "/.appproxy/sign-in"
 TICKET_PATH: Final = "/.appproxy/ticket"

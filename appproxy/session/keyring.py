@@ -17,11 +17,11 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.session.follower import RETRY_SECONDS, Follower
-from appproxy.session.patience import in_time
 from appproxy.session.seals import SECRET_SIZE, Purpose, SealKeys
+from appproxy.store.follower import RETRY_SECONDS, Follower
 from appproxy.store.istore import Compare, Conflict, Event, IStore, Item, Listing, Put, StoreError
 from appproxy.store.keys import COOKIE_KEYS, BadDocument, decode_document, encode_document
+from appproxy.store.patience import in_time
 from appproxy.store.sealing import SealBroken, Sealer
 
 NEW_KEY_SECONDS: Final = 86400.0

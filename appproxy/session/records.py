@@ -19,11 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appproxy.model.principal import Principal
-from appproxy.session.follower import Follower
 from appproxy.session.keyring import Keyring
 from appproxy.session.memory import KnownSession, SessionMemory
 from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
-from appproxy.session.patience import in_time
 from appproxy.session.record import (
     SessionRecord,
     Tokens,
@@ -35,6 +33,7 @@ from appproxy.session.record import (
 from appproxy.session.seals import BadSeal, Purpose
 from appproxy.session.single_flight import SingleFlight
 from appproxy.session.spent import CLOCK_SKEW_SECONDS, spent_key
+from appproxy.store.follower import Follower
 from appproxy.store.istore import (
     Compare,
     Event,
@@ -46,6 +45,7 @@ from appproxy.store.istore import (
     StoreError,
 )
 from appproxy.store.keys import SESSIONS, BadDocument, encode_document
+from appproxy.store.patience import in_time
 from appproxy.store.sealing import Sealer
 
 __all__ = ["CookieProblem", "Lifetimes", "NotHere", "Sessions", "StoreAway", "Tokens"]

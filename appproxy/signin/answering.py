@@ -17,12 +17,13 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from appproxy.httpwire.cookies import own_cookie
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import Error, Refusal
 from appproxy.pages.answers import HTML, PROBLEM_JSON, respond
 from appproxy.pages.pages import Pages
 from appproxy.pages.request import PageRequest
-from appproxy.session.cookies import SESSION_COOKIE, find_cookie
+from appproxy.session.cookies import SESSION_COOKIE
 from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
 from appproxy.session.records import Sessions
 from appproxy.store.istore import StoreError
@@ -93,7 +94,7 @@ class Answering:
 
         @raise StoreAway: if nobody can tell.
         """
-        cookie = find_cookie(cookie_headers(request), SESSION_COOKIE)
+        cookie = cookie_of(request, SESSION_COOKIE)
         if cookie is None:
             return None
         try:
@@ -192,9 +193,9 @@ class Answering:
         _log.failure("an answer could not be sent", failure, fault="ours")
 
 
-def cookie_headers(request: Request) -> list[bytes]:
-    """The Cookie headers of a request."""
-    return list(request.requestHeaders.getRawHeaders(b"cookie") or ())
+def cookie_of(request: Request, name: bytes) -> bytes | None:
+    """The value of one of our cookies, if the request has exactly one of that name."""
+    return own_cookie(b"; ".join(request.requestHeaders.getRawHeaders(b"cookie") or ()), name)
 
 
 class Page(Resource):

@@ -9,16 +9,10 @@ from typing import Final
 
 from appproxy.model.refusal import Error, Refusal
 from appproxy.pages.request import PageRequest
-from appproxy.session.cookies import (
-    SESSION_COOKIE,
-    SIGN_IN_COOKIE,
-    clear_cookie,
-    find_cookie,
-    set_cookie,
-)
+from appproxy.session.cookies import SESSION_COOKIE, SIGN_IN_COOKIE, clear_cookie, set_cookie
 from appproxy.session.handover import Handover
 from appproxy.session.seals import BadSeal
-from appproxy.signin.answering import Answer, Answering, Folder, Page, cookie_headers, redirect
+from appproxy.signin.answering import Answer, Answering, Folder, Page, cookie_of, redirect
 from appproxy.signin.every_host import EveryHost
 from appproxy.signin.flow import SignInFlow, SignInProblem, single
 
@@ -115,7 +109,7 @@ class AuthHost:
 
     @staticmethod
     def _sign_in_cookie(request: PageRequest) -> bytes | None:
-        return find_cookie(cookie_headers(request), SIGN_IN_COOKIE)
+        return cookie_of(request, SIGN_IN_COOKIE)
 
 
 def resources_for_auth_host(auth_host: AuthHost, every_host: EveryHost, answering: Answering) -> Folder:

@@ -14,13 +14,7 @@ from appproxy.model.application import CookieSettings
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import Error, Refusal
 from appproxy.pages.request import PageRequest
-from appproxy.session.cookies import (
-    SESSION_COOKIE,
-    SIGN_IN_COOKIE,
-    clear_cookie,
-    find_cookie,
-    set_cookie,
-)
+from appproxy.session.cookies import SESSION_COOKIE, SIGN_IN_COOKIE, clear_cookie, set_cookie
 from appproxy.session.handover import Handover, TicketRefused
 from appproxy.signin.answering import (
     STORE_AWAY,
@@ -28,7 +22,7 @@ from appproxy.signin.answering import (
     Answering,
     Folder,
     Page,
-    cookie_headers,
+    cookie_of,
     json_answer,
     redirect,
 )
@@ -68,7 +62,7 @@ class EveryHost:
     async def spend_ticket(self, request: PageRequest) -> Answer:
         """C{GET /.appproxy/ticket?ticket=}: let the user in, or say why not."""
         ticket = single(request.args or {}, b"ticket")
-        cookie = find_cookie(cookie_headers(request), SIGN_IN_COOKIE)
+        cookie = cookie_of(request, SIGN_IN_COOKIE)
         if ticket is None:
             return self._answering.refused(request, _NO_TICKET, request.origin + "/")
         try:

@@ -21,7 +21,6 @@ from appproxy.model.refusal import Error, Refusal
 from appproxy.session.cookies import SIGN_IN_COOKIE, clear_cookie, set_cookie
 from appproxy.session.handover import SignInRequest, host_of
 from appproxy.session.keyring import Keyring
-from appproxy.session.patience import in_time
 from appproxy.session.record import Tokens
 from appproxy.session.records import Sessions
 from appproxy.session.seals import BadSeal, Purpose
@@ -39,6 +38,7 @@ from appproxy.signin.pending import (
 from appproxy.signin.provider import Provider, SignedIn
 from appproxy.signin.web_client import ProviderError, ProviderUnreachable
 from appproxy.store.istore import IStore
+from appproxy.store.patience import in_time
 
 CODE_LIMIT: Final = 8192
 """Characters of an authorization code; some providers put sealed state into it."""

@@ -8,14 +8,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from appproxy.catalog.apply import apply
 from appproxy.catalog.documents import Document, encode, key_of
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed, read_catalog
-from appproxy.catalog.follower import FIRST_RETRY_SECONDS, Follower
 from appproxy.catalog.plan import plan
 from appproxy.catalog.snapshot import Catalog
+from appproxy.store.follower import RETRY_SECONDS
 from appproxy.store.istore import Conflict, Put
 from appproxy.store.keys import CATALOG, CONNECTORS, encode_document
 from appproxy.store.sqlite import IN_MEMORY, SqliteStore
 from appproxy.store.worker import InlineWorker
 from tests.catalog.examples import application, group, read
+from tests.store.breakable import BreakableStore
 
 
 class StoreTestCase(SynchronousTestCase):
@@ -152,33 +153,29 @@ class BrokenWatchTests(StoreTestCase):
     """A store that goes away and comes back."""
 
     def test_reads_again(self) -> None:
-        """After a lost watch everything is read again; until then the feed is not ready."""
+        """
+        Once the store is back everything is read again, and the feed ready before it
+        tells; meanwhile it is not. What did not change stays the same object.
+        """
         self.apply(read())
-        feed = self.feed()
-        watch = feed._follower._watch
-        assert watch is not None
-        watch.stop()  # what follows is not told
+        line = BreakableStore(self.store)
+        feed = CatalogFeed(line, self.clock)
+        self.successResultOf(feed.start())
+        self.addCleanup(feed.stop)
+        caldav = feed.current.published["caldav"]
+        told: list[bool] = []
+        feed.changed(lambda _: told.append(feed.is_ready))
+        line.cut()
         self.put(key_of("connector_group", "new"), encode(group("New")))
         self.successResultOf(self.store.transact(deletes=[key_of("application", "wiki")]))
         self.assertIn("wiki", feed.current.applications)
-        watch.lost.callback(Conflict(["any reason"]))
         self.assertFalse(feed.is_ready)
-        self.clock.advance(FIRST_RETRY_SECONDS)
-        self.assertTrue(feed.is_ready)
+        line.mend()
+        self.clock.advance(RETRY_SECONDS)
+        self.assertEqual(told, [True])
         self.assertEqual(set(feed.current.applications), {"caldav"})
+        self.assertIs(feed.current.published["caldav"], caldav)
         self.assertIn("new", feed.current.groups)
-
-    def test_store_away(self) -> None:
-        """While the store cannot be read it is tried again, ever less often, until the feed is stopped."""
-        self.successResultOf(self.store.close())
-        follower = Follower(self.store, self.clock, CATALOG, lambda revision, changes: None)
-        started = follower.start()
-        for _ in range(20):
-            self.clock.advance(10)
-        self.assertNoResult(started)
-        self.assertFalse(follower.is_current)
-        follower.stop()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class ConnectorFeedTests(StoreTestCase):

@@ -80,3 +80,18 @@ class CheckTests(SynchronousTestCase):
                 "skipped  port: systemd:http is there only in the systemd unit",
             ],
         )
+
+    def test_online_relays(self) -> None:
+        """The relays that an edge would dial are looked at."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "edge.toml").write_text(
+            'domain = "x.localhost"\n[tls]\ncertificates = ["none"]\n[store]\nurl = "sqlite:state/edge.db"\n'
+            '[listen]\nhttps = ["127.0.0.1:0"]\nhttp = []\n'
+            '[relay]\nmode = "remote"\ndial = ["127.0.0.1:1"]\n'
+        )
+        result = run(str(folder / "edge.toml"), "--online")
+        self.assertEqual(
+            result.stdout.splitlines()[-1],
+            "warning  relay: 127.0.0.1:1 does not answer: Connection refused",
+        )

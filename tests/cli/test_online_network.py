@@ -12,7 +12,7 @@ import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.cli.online import Finding
-from appproxy.cli.online_connector import check_backends, check_identity
+from appproxy.cli.online_connector import check_backends
 from appproxy.cli.online_network import addresses_of, check_certificates, check_names, check_ports
 
 NOW: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -119,13 +119,7 @@ class PortTests(SynchronousTestCase):
 
 
 class ConnectorTests(SynchronousTestCase):
-    """What a connector dials."""
-
-    def test_not_enrolled(self) -> None:
-        """Without an identity the way to one is said."""
-        (found,) = check_identity(Path(self.mktemp()), [])
-        self.assertEqual(found.verdict, "failed")
-        self.assertIn("appproxy enroll", found.message)
+    """What lies behind a connector."""
 
     def test_backends(self) -> None:
         """Names in full are looked at: where they lead, and whether they answer."""

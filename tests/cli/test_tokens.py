@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 
 from appproxy.admin.service import Surroundings
 from appproxy.admin.tokens import TokenObjects, TokenRequest
+from appproxy.cli import tokens
 from appproxy.pki.enrolment import ALPN, EnrolmentFactory
 from appproxy.pki.identity import load
 from appproxy.pki.join import parse_token, redeem
@@ -27,15 +28,19 @@ class TokenTests(CommandTestCase):
     """Tokens are printed to be pasted."""
 
     async def test_token(self) -> None:
-        """The token alone is on stdout; the lines around it make it a command."""
+        """The token alone is on stdout; on a terminal the lines around it make it a command."""
         await self.ask("apply", self.file, "--yes")
+        result = await self.ask("connector", "token", "--group", "hq")
+        self.assertEqual(parse_token(result.stdout).role, "connector")
+        self.assertIn("appproxy enroll --token-file FILE\n", result.stderr)
+        self.patch(tokens, "on_terminal", lambda: True)
         result = await self.ask("connector", "token", "--group", "hq")
         self.assertEqual(parse_token(result.stdout).role, "connector")
         self.assertNotIn(result.stdout.strip(), result.stderr)
         self.assertIn("appproxy enroll --token-file - <<'TOKEN'\nTOKEN\n", result.stderr)
         answer = await self.ask_json("connector", "token", "--group", "hq")
         self.assertIn(answer["token"], answer["command"])
-        self.assertEqual(len(await self.ask_json("list", "tokens")), 2)
+        self.assertEqual(len(await self.ask_json("list", "tokens")), 3)
 
     async def test_relay(self) -> None:
         """A relay has its own kind of token, while the issuer's key is in place."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.contract.rig import DOMAIN, EVE, Client, Rig, application
-from tests.contract.support import HR, WIKI, ContractCase, Head, request
+from tests.contract.rig import EVE, Client, Rig, application
+from tests.contract.support import HR, ContractCase, Head, request
 
 OK: Final = b"HTTP/1.1 200 OK\r\n"
 
@@ -283,82 +283,3 @@ class FailuresContract(ContractCase):
         client.go_on_reading()
         self.assertEqual(client.take(), b"")
         self.assertIsNotNone(client.lost)
-
-    # -- NTLM and its like
-
-    def test_ntlm_is_private(self) -> None:
-        """A backend connection that is authenticated serves one client's connection, and dies with it."""
-        client, backend, _ = self.forward(request())
-        backend.send(b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n")
-        self.assertEqual(Head(client.take()).all(b"www-authenticate"), [b"NTLM"])
-        for _ in range(2):
-            client.send(request(b"GET / HTTP/1.1", b"Authorization: NTLM TlRM"))
-            self.assertIs(self.rig.backend, backend)
-            backend.take()
-            backend.send(OK + b"Content-Length: 0\r\n\r\n")
-            client.take()
-        _, other, _ = self.forward(request())
-        self.assertIsNot(other, backend)
-        other.send(OK + b"Content-Length: 0\r\n\r\n")
-        client.leave()
-        self.assertTrue(backend.ended)
-        self.assertFalse(other.ended)
-
-    def test_ntlm_from_the_start(self) -> None:
-        """Likewise when the client begins with it, before any challenge."""
-        client, backend, _ = self.forward(request(b"GET / HTTP/1.1", b"Authorization: Negotiate YII"))
-        backend.send(OK + b"Content-Length: 0\r\n\r\n")
-        client.take()
-        _, other, _ = self.forward(request())
-        self.assertIsNot(other, backend)
-
-    def test_ntlm_stays_on_its_tunnel(self) -> None:
-        """With several connectors, the client stays with the one that has its connection."""
-        rig = self.make_rig(connectors={"one": "main", "two": "main", "three": "main"})
-        client = rig.client()
-        for _ in range(7):
-            client.send(request(b"GET / HTTP/1.1", b"Authorization: NTLM TlRM"))
-            rig.backend.send(OK + b"Content-Length: 0\r\n\r\n")
-            self.assertEqual(Head(client.take()).status, 200)
-        self.assertEqual(len(rig.backends), 1)
-        self.assert_quiet(rig)
-
-    def test_ntlm_after_its_tunnel_broke(self) -> None:
-        """When that connector goes, another one begins anew; the client is not stuck."""
-        rig = self.make_rig(connectors={"one": "main", "two": "main"})
-        client = rig.client()
-        client.send(request(b"GET / HTTP/1.1", b"Authorization: NTLM TlRM"))
-        rig.backend.send(OK + b"Content-Length: 0\r\n\r\n")
-        client.take()
-        rig.connectors[rig.served[-1]].cut()
-        rig.network.run()
-        client.send(request())
-        self.assertEqual(len(rig.backends), 2)
-        rig.backend.send(OK + b"Content-Length: 0\r\n\r\n")
-        self.assertEqual(Head(client.take()).status, 200)
-        self.assert_quiet(rig)
-
-    def test_ntlm_binds_its_own_group_only(self) -> None:
-        """Another group's application on the same client connection goes to its own group's connector."""
-        rig = self.make_rig(
-            {
-                "wiki": application("wiki", pre_authentication="passthrough"),
-                "docs": application(
-                    "docs",
-                    pre_authentication="passthrough",
-                    connector_group="other",
-                    external_url=f"https://wiki.{DOMAIN}/docs/",
-                ),
-            },
-            connectors={"one": "main", "two": "other"},
-        )
-        client = rig.client()
-        for path, host in ((b"/", "wiki"), (b"/docs/", "docs"), (b"/", "wiki"), (b"/docs/", "docs")):
-            client.send(request(b"GET " + path + b" HTTP/1.1", b"Authorization: NTLM TlRM", host=WIKI))
-            self.assertTrue(rig.behind.dialled, host)
-            backend = next(each for name, each in rig.behind.dialled if name == f"{host}.internal.example")
-            self.assertTrue(backend.take())
-            backend.send(OK + b"Content-Length: 0\r\n\r\n")
-            self.assertEqual(Head(client.take()).status, 200)
-        self.assertEqual(len(rig.backends), 2)
-        self.assert_quiet(rig)

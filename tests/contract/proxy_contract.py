@@ -6,11 +6,21 @@ backend's end, bytes of the answer back.
 from __future__ import annotations
 
 from tests.contract.bodies import BodiesContract
+from tests.contract.bound import BoundContract
+from tests.contract.departures import DeparturesContract
 from tests.contract.failures import FailuresContract
 from tests.contract.headers import HeadersContract
 from tests.contract.pace import PaceContract
 from tests.contract.upgrades import UpgradesContract
 
 
-class ProxyContract(BodiesContract, HeadersContract, UpgradesContract, FailuresContract, PaceContract):
+class ProxyContract(
+    BodiesContract,
+    HeadersContract,
+    UpgradesContract,
+    FailuresContract,
+    DeparturesContract,
+    BoundContract,
+    PaceContract,
+):
     """All of it."""

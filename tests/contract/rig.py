@@ -238,17 +238,26 @@ class Rig:
 
     def publish(self, applications: Mapping[str, Application]) -> None:
         """Serve these applications from now on."""
+        self.judge_by(applications)
+        self.tell()
+
+    def judge_by(self, applications: Mapping[str, Application]) -> None:
+        """The edge's gate serves these applications; nobody else has heard of them."""
         self._revision += 1
         names = {each.connector_group for each in applications.values()} | set(
             self._connector_groups.values()
         )
         groups = {name: ConnectorGroup(name=name) for name in names}
-        catalog = Catalog(self._revision, applications, groups)
-        self.web.follow(catalog)
+        self._catalog = Catalog(self._revision, applications, groups)
+        self.web.follow(self._catalog)
+
+    def tell(self) -> None:
+        """Relay and connectors hear of it."""
+        catalog = self._catalog
         trusted = self._connector_groups.items()
         registry = {name: holder("connector", name).record(group) for name, group in trusted}
         registry |= self.tunnels.registry
-        documents = {name: write_group(catalog.by_group(name)) for name in groups}
+        documents = {name: write_group(catalog.by_group(name)) for name in catalog.groups}
         self.tunnels.update(RelayCatalog(self._revision, documents, registry, self._revision))
         self.network.run()
 

@@ -72,7 +72,7 @@ class UpgradesContract(ContractCase):
         self.assertTrue(backend.ended)
         self.assertEqual(self.rig.open_streams(), 0)
 
-    def test_backend_closes(self) -> None:
+    def test_backend_closes_upgraded(self) -> None:
         """The end on the backend's side reaches the client, with what was written last; no stream stays."""
         client, backend, _ = self.open()
         backend.transport.write(b"bye")

@@ -36,13 +36,14 @@ class OwnCookieTests(SynchronousTestCase):
 
     def test_found(self) -> None:
         """Our cookie is found wherever it stands."""
-        for cookie in (b"%b=v", b"a=b; %b=v", b"a=b;%b=v;c=d", b"a=b; %b=v ; c=d"):
+        for cookie in (b"%b=v", b"a=b; %b=v", b"a=b;%b=v;c=d", b"a=b; %b=v ; c=d", b"a=b;\t %b=v \t; c"):
             self.assertEqual(own_cookie(cookie % NAME, NAME), b"v")
 
     def test_exact_name_only(self) -> None:
         """No other spelling counts."""
-        for name in (NAME.lower(), NAME + b"x", b"x" + NAME, b'"' + NAME + b'"', NAME + b" "):
+        for name in (NAME.lower(), NAME + b"x", NAME + b".1", b"x" + NAME, b'"' + NAME + b'"', NAME + b" "):
             self.assertIsNone(own_cookie(name + b"=v", NAME))
+        self.assertIsNone(own_cookie(b"a=" + NAME + b"=v", NAME))
         self.assertIsNone(own_cookie(b"", NAME))
 
     def test_two_are_none(self) -> None:

@@ -49,6 +49,8 @@ DROPPED = (
     b"X-Forwarded-Prefix",
     b"X-Forwarded-User",
     b"X-Forwarded-Uri",
+    b"X-Forward-For",
+    b"Forwarded-For",
     b"Forwarded",
     b"X-Real-IP",
     b"X-Request-Id",

@@ -33,7 +33,7 @@ class EdgesTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.rig = Rig()
-        for name, group in (("hq", "main"), ("hq-2", "main"), ("lab", "lab")):
+        for name, group in (("hq", "main"), ("hq-2", "main"), ("hq-3", "main"), ("lab", "lab")):
             self.rig.enrol(name, group)
         self.edge = self.rig.edge()
         self.connector = self.rig.connector()
@@ -421,20 +421,23 @@ class RetryTests(EdgesTestCase):
         self.assertEqual(reason_of(self.open()), "backend_refused")
 
     def test_stay(self) -> None:
-        """A bound client's requests go where its last one went, or nowhere."""
+        """A bound client's requests go where its last one went; when that is gone, to one other."""
         for client in range(1, 5):
             self.open(client=client)
         loads = [len(each.end.served) for each in (self.connector, self.second)]
         self.assertEqual(loads, [2, 2])
         for _ in range(4):
             self.open(client=1, stay_with=self.link())
-        first = (
-            self.connector if self.connector.end.messages[0].client_connection & 0xFF == 1 else self.second
-        )
+        first, other = self.connector, self.second
+        if first.end.messages[0].client_connection & 0xFF != 1:
+            first, other = other, first
         self.assertEqual(len(first.end.served), 6)
         first.transport.abortConnection()
         self.rig.run()
-        self.assertEqual(reason_of(self.open(client=1, stay_with=self.link())), "no_connector")
+        third = self.rig.connector("hq-3")
+        for _ in range(4):
+            self.assertEqual(reason_of(self.open(client=1, stay_with=self.link())), "")
+        self.assertEqual({len(other.end.served), len(third.end.served)}, {2, 4})
 
     def test_full(self) -> None:
         """A tunnel that takes no more streams is passed over."""

@@ -4,11 +4,9 @@ One edge's sessions on a real store in memory, with a clock that tests move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,21 +15,10 @@ from appproxy.session.handover import Handover
 from appproxy.session.keyring import Keyring
 from appproxy.session.record import Tokens
 from appproxy.session.records import Sessions
-from appproxy.store.istore import (
-    Compare,
-    Event,
-    IStore,
-    Item,
-    Listing,
-    PrefixUnchanged,
-    Put,
-    StoreError,
-    StoreUnavailable,
-    Watch,
-)
 from appproxy.store.sealing import Sealer
 from appproxy.store.sqlite import IN_MEMORY, SqliteStore
 from appproxy.store.worker import InlineWorker
+from tests.store.breakable import BreakableStore
 
 START: Final = 1_800_000_000.0
 AUTH: Final = "https://auth.example.com"
@@ -47,8 +34,6 @@ ADA: Final = Principal(
 )
 GRACE: Final = Principal("https://login.example.com", "grace-subject", "", "grace@example.com")
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class ShortLives:
@@ -57,118 +42,6 @@ class ShortLives:
     maximum_lifetime: float = 14 * 3600.0
     idle_lifetime: float = 3600.0
     revocation_grace: float = 60.0
-
-
-class _Tap:
-    """A watch that can be cut."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self.lost: Deferred[StoreError] = Deferred()
-        watch.lost.addCallback(self.cut)
-
-    def cut(self, reason: StoreError) -> None:
-        """The watch is lost, as when a connection to the store breaks."""
-        self._watch.stop()
-        if not self.lost.called:
-            self.lost.callback(reason)
-
-    def stop(self) -> None:
-        """As the real one."""
-        self._watch.stop()
-
-
-class BreakableStore:
-    """
-    A real store behind a line that can be cut, hang, and be mended.
-
-    @ivar reads: keys that were asked for.
-    """
-
-    def __init__(self, store: IStore) -> None:
-        self._store = store
-        self._cut = False
-        self._hangs = False
-        self._taps: list[_Tap] = []
-        self.reads: list[str] = []
-        self.held: list[Callable[[], object]] | None = None
-
-    def cut(self) -> None:
-        """From now on every question fails, and watches are lost."""
-        self._cut = True
-        taps, self._taps = self._taps, []
-        for tap in taps:
-            tap.cut(StoreUnavailable("the line is cut"))
-
-    def hang(self) -> None:
-        """From now on no question is answered; watches are merely silent."""
-        self._hangs = True
-
-    def mend(self) -> None:
-        """Work again."""
-        self._cut = self._hangs = False
-
-    def hold_answers(self) -> None:
-        """Keep what L{get} answers until L{release}."""
-        self.held = []
-
-    def release(self) -> None:
-        """Hand on what was held."""
-        held, self.held = self.held or [], None
-        for answer in held:
-            answer()
-
-    def get(self, key: str) -> Deferred[Item | None]:
-        """As the real one."""
-        self.reads.append(key)
-        answer = self._over_the_line(lambda: self._store.get(key))
-        if self.held is None:
-            return answer
-        later: Deferred[Item | None] = Deferred()
-        self.held.append(lambda: answer.chainDeferred(later))
-        return later
-
-    def list(self, prefix: str) -> Deferred[Listing]:
-        """As the real one."""
-        return self._over_the_line(lambda: self._store.list(prefix))
-
-    def transact(
-        self,
-        compares: Sequence[Compare | PrefixUnchanged] = (),
-        puts: Sequence[Put] = (),
-        deletes: Sequence[str] = (),
-    ) -> Deferred[int]:
-        """As the real one."""
-        return self._over_the_line(lambda: self._store.transact(compares, puts, deletes))
-
-    def watch(self, prefix: str, from_revision: int, callback: Callable[[Sequence[Event]], None]) -> Watch:
-        """As the real one."""
-        tap = _Tap(self._store.watch(prefix, from_revision, callback))
-        self._taps.append(tap)
-        return tap
-
-    def lease(self, seconds: float) -> Deferred[int]:
-        """As the real one."""
-        return self._over_the_line(lambda: self._store.lease(seconds))
-
-    def keep_alive(self, lease: int) -> Deferred[None]:
-        """As the real one."""
-        return self._over_the_line(lambda: self._store.keep_alive(lease))
-
-    def revoke(self, lease: int) -> Deferred[None]:
-        """As the real one."""
-        return self._over_the_line(lambda: self._store.revoke(lease))
-
-    def close(self) -> Deferred[None]:
-        """As the real one."""
-        return self._store.close()
-
-    def _over_the_line(self, ask: Callable[[], Deferred[T]]) -> Deferred[T]:
-        if self._hangs:
-            return Deferred()
-        if self._cut:
-            return fail(StoreUnavailable("the line is cut"))
-        return ask()
 
 
 class Edge:

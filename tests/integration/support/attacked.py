@@ -21,6 +21,8 @@ SIGN_ON: Final = {
     "mode": "headers",
     "headers": {"X-Remote-User": {"claim": "user_principal_name"}, "X-Tenant": {"value": "ours"}},
 }
+HEAD_TIMEOUT: Final = "3s"
+"""Shorter than usual, for tests of whoever does not keep to it."""
 
 
 class _Keeper(IntegrationTestCase):
@@ -54,6 +56,7 @@ class Attacked:
     backend: HostileBackend
     other: HostileBackend
     connector: Running
+    keeper: IntegrationTestCase
 
     def publish_more(self, applications: dict[str, dict[str, Any]]) -> None:
         """The usual applications, and some more."""
@@ -76,15 +79,23 @@ def _applications(site: Installation, backend: HostileBackend) -> dict[str, dict
 
 def _make() -> tuple[Attacked, Callable[[], object]]:
     keeper = _Keeper()
+    try:
+        return _started(keeper), keeper.stack.close
+    except BaseException:
+        keeper.stack.close()
+        raise
+
+
+def _started(keeper: _Keeper) -> Attacked:
     backend, other = HostileBackend(), HostileBackend()
     keeper.addCleanup(backend.stop)
     keeper.addCleanup(other.stop)
-    site = Installation(keeper)
+    site = Installation(keeper, settings={"limits": {"head_timeout": HEAD_TIMEOUT}})
     site.start_provider()
     site.start_edge()
     site.publish(_applications(site, backend))
     connector = site.start_connector("hq", [f"127.0.0.1:{backend.port}"])
-    return Attacked(site, backend, other, connector), keeper.stack.close
+    return Attacked(site, backend, other, connector, keeper)
 
 
 attacked: Final = shared(_make)
@@ -136,13 +147,14 @@ class AttackTestCase(IntegrationTestCase):
         values = browser.jar.of(self.host(name))
         return b"Cookie", "; ".join(f"{key}={value}" for key, value in values.items()).encode()
 
-    def enrol(self, name: str, token: str) -> Path:
+    def enrol(self, name: str, token: str, kind: str = "connector") -> Path:
         """
-        Enrol a connector that is not started.
+        Enrol a connector or relay that is not started.
 
         @return: the folder of its identity.
         """
         identity = self.site.folder / name / "identity"
-        config = self.site.write(name, {"identity": identity, "allowed_backends": ["127.0.0.1:1"]})
+        more = {"allowed_backends": ["127.0.0.1:1"]} if kind == "connector" else {}
+        config = self.site.write(name, {"identity": identity, **more})
         self.site.appproxy("enroll", "--config", config, "--token-file", "-", stdin=token)
         return identity

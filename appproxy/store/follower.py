@@ -12,12 +12,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from appproxy.session.patience import in_time
 from appproxy.store.istore import Event, IStore, Listing, StoreError
+from appproxy.store.patience import in_time
 
 RETRY_SECONDS: Final = 1.0
-"""Between two attempts to read anew: well within the shortest sensible grace time."""
+"""Between two attempts to read anew: soon enough for every grace time, and no hammering."""
 
 HEARTBEAT_SECONDS: Final = 10.0
 """How often the store is asked for a sign of life: a watch on a store that hangs is silent."""
@@ -29,10 +30,8 @@ class Follower:
     """
     Tells its owner what stands under a prefix, and every change after that.
 
-    @param read: is given each full read, before any change that came after it.
-    @param changed: is given the changes.
-    @param broken: is told when neither can be trusted any more.
-    @ivar lost_since: when the store was lost, or L{None} while in step.
+    @ivar in_step: whether what was told is what the store holds.
+    @ivar lost_since: when the store was lost, or L{None} while it answers.
     @ivar generation: the number of full reads so far.
     """
 
@@ -45,6 +44,12 @@ class Follower:
         changed: Callable[[Sequence[Event]], None],
         broken: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        @param read: is given each full read, before any change that came after it.
+        @param changed: is given the changes.
+        @param broken: is told when neither can be trusted any more.
+        """
+        self.in_step = False
         self.generation = 0
         self.lost_since: float | None = None
         self._store = store
@@ -56,11 +61,6 @@ class Follower:
         self._first: Deferred[None] = Deferred()
         self._running: Deferred[None] | None = None
 
-    @property
-    def in_step(self) -> bool:
-        """Whether what was told is what the store holds."""
-        return self.generation > 0 and self.lost_since is None and self._running is not None
-
     def start(self) -> Deferred[None]:
         """
         Begin.
@@ -68,63 +68,68 @@ class Follower:
         @return: fires after the first full read, however often that has to be tried.
         """
         self._running = Deferred.fromCoroutine(self._run())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError))
         return self._first
 
     def stop(self) -> None:
         """Tell nothing any more."""
+        self.in_step = False
         if self._running is not None:
-            running, self._running = self._running, None
-            running.addErrback(lambda failure: failure.trap(CancelledError))
-            running.cancel()
+            self._running.cancel()
 
     async def _run(self) -> None:
         while True:
-            reason: BaseException
             try:
-                reason = await self._follow_once()
+                await self._follow_once()
             except CancelledError:
                 raise
-            except Exception as error:
-                reason = error
-            self._lose(reason)
+            except Exception:
+                self._lose(Failure())
             await deferLater(self._clock, RETRY_SECONDS)
 
-    async def _follow_once(self) -> BaseException:
+    async def _follow_once(self) -> None:
+        """Read all, then follow; ends with the exception that ended it."""
         listing = await in_time(self._store.list(self._prefix), self._clock)
         self.generation += 1
+        self.in_step = True
         self._read(listing)
-        lost: Deferred[BaseException] = Deferred()
+        self.lost_since = None
+        lost: Deferred[None] = Deferred()
         watch = self._store.watch(self._prefix, listing.revision, self._changed)
-        watch.lost.addCallback(lambda reason: _fire(lost, reason))
+        watch.lost.addCallback(lambda reason: _break(lost, Failure(reason)))
         heartbeat = LoopingCall(self._beat, lost)
         heartbeat.clock = self._clock
-        self.lost_since = None
         heartbeat.start(HEARTBEAT_SECONDS, now=False)
         if not self._first.called:
             self._first.callback(None)
         try:
-            return await lost
+            await lost
         finally:
             heartbeat.stop()
             watch.stop()
 
-    def _beat(self, lost: Deferred[BaseException]) -> Deferred[None]:
+    def _beat(self, lost: Deferred[None]) -> Deferred[None]:
         answer = in_time(self._store.get(self._prefix + "-"), self._clock)
-        return answer.addCallbacks(lambda _item: None, lambda failure: _fire(lost, failure.value))
+        return answer.addCallbacks(lambda _item: None, lambda failure: _break(lost, failure))
 
-    def _lose(self, reason: BaseException) -> None:
-        if self.lost_since is None and self._running is not None:
-            self.lost_since = self._clock.seconds()
-            self._broken()
+    def _lose(self, failure: Failure) -> None:
+        self.in_step = False
+        if self.lost_since is not None:
+            return
+        self.lost_since = self._clock.seconds()
+        self._broken()
+        if failure.check(StoreError):
             _log.warn(
                 "{event}: {prefix} is not followed any more: {reason}",
                 event="store_lost",
                 prefix=self._prefix,
-                reason=str(reason) if isinstance(reason, StoreError) else repr(reason),
-                fault="operator" if isinstance(reason, StoreError) else "ours",
+                reason=str(failure.value),
+                fault="operator",
             )
+        else:
+            _log.failure("{event}: {prefix}", failure, event="bug", prefix=self._prefix, fault="ours")
 
 
-def _fire(waiting: Deferred[BaseException], reason: BaseException) -> None:
-    if not waiting.called:
-        waiting.callback(reason)
+def _break(following: Deferred[None], failure: Failure) -> None:
+    if not following.called:
+        following.errback(failure)

@@ -1,0 +1,120 @@
+"""
+What attacks on tunnels need: connections to the connect host, and a relay in an attacker's hands.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from appproxy.catalog.group_document import write_group
+from appproxy.httpwire.heads import NO_BODY
+from appproxy.model.application import Backend
+from appproxy.tunnel.session import TunnelSession
+from appproxy.tunnel.settings import TunnelSettings
+from tests.integration.support.attacked import AttackTestCase
+from tests.integration.support.attacker import SECONDS, Wire
+from tests.tunnel.support import TURN, Recorder, RecordingListener, request
+
+TUNNEL: Final = "appproxy-tunnel/1"
+ENROLL: Final = "appproxy-enroll/1"
+
+
+class MachineTestCase(AttackTestCase):
+    """An attacker that speaks to the connect host."""
+
+    def machine(self, alpn: str, certificate: Path | None = None) -> Wire:
+        """A connection as connectors and newcomers make it."""
+        return self.wire("connect", alpn=(alpn,), certificate=certificate, verify=False)
+
+    def token(self, *more: str, kind: str = "connector") -> str:
+        """A new join token."""
+        group = ("--group", "hq") if kind == "connector" else ()
+        token: str = self.site.appproxy_json(kind, "token", *group, *more)["token"]
+        return token
+
+    def enrolled(self, name: str, kind: str = "connector") -> Path:
+        """Key and chain of a holder that was enrolled, in one file."""
+        identity = self.enrol(name, self.token("--name", name, kind=kind), kind)
+        return self.file(
+            name, (identity / "key.pem").read_bytes() + (identity / "certificate.pem").read_bytes()
+        )
+
+    def file(self, name: str, content: bytes) -> Path:
+        """A file of this test."""
+        path = self.folder / f"{name}.pem"
+        path.write_bytes(content)
+        return path
+
+
+class StolenRelay:
+    """
+    A relay in an attacker's hands: its certificate is good, and it says what it likes.
+
+    @ivar listener: what the connector said.
+    @ivar revision: of the catalog that it tells.
+    """
+
+    def __init__(self, identity: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(identity / "certificate.pem", identity / "key.pem")
+        context.load_verify_locations(identity / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols([TUNNEL])
+        self._context = context
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(SECONDS)
+        self.port: int = self._listening.getsockname()[1]
+        self.listener = RecordingListener()
+        self.session = TunnelSession("opener", TunnelSettings(), self.listener, lambda: None)
+        self.revision = 0
+        self._tunnel: ssl.SSLSocket | None = None
+
+    def accept(self) -> None:
+        """Wait for the connector."""
+        plain, _ = self._listening.accept()
+        self._tunnel = self._context.wrap_socket(plain, server_side=True)
+        self._tunnel.settimeout(SECONDS)
+        self.until(lambda: self.session.peer_hello is not None)
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """
+        Talk until something has happened.
+
+        @raise AssertionError: if the connector hangs up.
+        """
+        assert self._tunnel is not None
+        while True:
+            while output := self.session.take_output(TURN):
+                self._tunnel.sendall(b"".join(output))
+            if done():
+                return
+            data = self._tunnel.recv(1 << 16)
+            assert data, "the connector hung up"
+            self.session.receive(data)
+
+    def serve(self, backends: list[Backend]) -> None:
+        """Tell the connector what its group serves."""
+        self.session.send_config(self.revision, write_group(backends))
+        self.until(lambda: ("applied", self.revision) in self.listener.calls)
+
+    def ask(
+        self, application: str, head: bytes, number: int = 0, claims: bytes = b"", body: int = NO_BODY
+    ) -> Recorder:
+        """Open a stream, and wait for its end."""
+        recorder = Recorder()
+        message = request(head, body, number=number, claims=claims, application=application)
+        stream = self.session.open(message._replace(revision=self.revision), recorder)
+        if body != NO_BODY:
+            stream.end()
+        self.until(lambda: bool(recorder.calls) and recorder.calls[-1][0] in ("reset", "ended"))
+        return recorder
+
+    def close(self) -> None:
+        """Hang up."""
+        for each in (self._tunnel, self._listening):
+            if each is not None:
+                each.close()

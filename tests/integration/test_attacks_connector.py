@@ -1,0 +1,156 @@
+"""A connector and a relay that was stolen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.wire_heads import pack_request, unpack_response
+from appproxy.model.application import Backend
+from appproxy.model.principal import Principal
+from tests.integration.support.attacked import attacked
+from tests.integration.support.case import shared
+from tests.integration.support.processes import Running
+from tests.integration.support.stolen import MachineTestCase, StolenRelay
+from tests.tunnel.support import Recorder
+
+NEVER: Final = (b"Host", b"HOST", b"Connection", b"TE", b"Proxy-Authorization", b"Transfer_Encoding")
+"""Headers that belong to the connector's own hop."""
+
+
+def _steal() -> tuple[tuple[StolenRelay, Running], Callable[[], object]]:
+    victims = attacked()
+    site = victims.site
+    token = site.appproxy_json("relay", "token", "--name", "stolen")["token"]
+    identity = site.folder / "stolen" / "identity"
+    config = site.write("stolen", {"identity": identity})
+    site.appproxy("enroll", "--config", config, "--token-file", "-", stdin=token)
+    relay = StolenRelay(identity)
+    victims.keeper.addCleanup(relay.close)
+    victim = site.start_connector(
+        "hq", [f"127.0.0.1:{victims.backend.port}"], {"connect": [f"127.0.0.1:{relay.port}"]}
+    )
+    relay.accept()
+    return (relay, victim), relay.close
+
+
+stolen: Final = shared(_steal)
+
+
+class StolenRelayTests(MachineTestCase):
+    """A connector does for a relay or edge what its own file allows, and nothing else."""
+
+    def setUp(self) -> None:
+        """Get the relay, to which a connector of its own came."""
+        super().setUp()
+        self.relay, victim = stolen()
+        self.watch(victim)
+        self.relay.revision += 1
+
+    def application(self, name: str, internal_url: str, **more: Any) -> Backend:
+        """What the relay tells of an application."""
+        usual = {
+            "id": name,
+            "external_url": self.site.url(name),
+            "internal_url": internal_url,
+            "pre_authentication": "passthrough",
+            "sso": {"mode": "none"},
+            "backend_timeout": "5s",
+            "translate_host_header": True,
+            "verify_backend_certificate": False,
+            "upgrades": ["websocket"],
+        }
+        return Backend.model_validate({**usual, **more})
+
+    def assert_refused(self, recorder: Recorder, *reasons: str) -> None:
+        """Nothing was done."""
+        self.assertEqual(recorder.calls[-1][0], "reset", recorder.calls)
+        self.assertIn(recorder.calls[-1][1], reasons)
+
+    def test_other_servers(self) -> None:
+        """No server is asked that the connector's file does not name, in whatever spelling."""
+        port = self.attacked.other.port
+        urls = {
+            "port": f"http://127.0.0.1:{port}/",
+            "name": f"http://localhost:{port}/",
+            "dotted": f"http://other.localhost:{port}/",
+            "mapped": f"http://[::ffff:127.0.0.1]:{port}/",
+            "six": f"http://[::1]:{port}/",
+            "metadata": "http://169.254.169.254/",
+            "tls": f"https://127.0.0.1:{port}/",
+        }
+        backends = [self.application(name, url) for name, url in urls.items()]
+        self.relay.serve([self.application("ours", self.backend.internal_url), *backends])
+        recorder = self.relay.ask("ours", pack_request(b"GET", b"/control", []))
+        self.assertEqual(unpack_response(recorder.calls[0][1])[0], 200)
+        for name in (*urls, "unknown", "echo"):
+            recorder = self.relay.ask(name, pack_request(b"GET", b"/", []))
+            self.assert_refused(recorder, "backend_not_allowed")
+        self.assertEqual(self.attacked.other.connections, 0)
+        self.assertEqual([seen.target for seen in self.backend.seen], [b"/control"])
+
+    def test_heads(self) -> None:
+        """No head makes the connector ask another host, or say two requests at once."""
+        url = self.backend.internal_url
+        self.relay.serve(
+            [
+                self.application("ours", url),
+                self.application("part", f"{url}part/", external_url=self.site.url("part", "/part/")),
+            ],
+        )
+        other = f"127.0.0.1:{self.attacked.other.port}".encode()
+        heads: list[tuple[bytes, bytes, Headers]] = [
+            (b"GET", b"http://" + other + b"/", []),
+            (b"CONNECT", other, []),
+            (b"CONNECT", b"/", []),
+            (b"GET", b"*", []),
+            *(
+                (b"GET", b"/", [(name, b"x")])
+                for name in (
+                    b"Host",
+                    b"HOST",
+                    b"Connection",
+                    b"TE",
+                    b"Proxy-Authorization",
+                    b"Transfer_Encoding",
+                )
+            ),
+            (b"POST", b"/", [(b"Transfer-Encoding", b"chunked")]),
+            (b"POST", b"/", [(b"Content-Length", b"5")]),
+            (b"GET", b"/", [(b"Upgrade", b"websocket")]),
+        ]
+        for method, target, headers in heads:
+            recorder = self.relay.ask("ours", pack_request(method, target, headers))
+            self.assert_refused(recorder, "bug")
+        for target in (b"/part/../x", b"/part/%2e%2e/x", b"/part/..;/x", b"/other"):
+            self.assert_refused(self.relay.ask("part", pack_request(b"GET", target, [])), "bug")
+        for raw in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /\nX\na\r\nY: b",
+            b"GET  /",
+            b"",
+            b"GET /\nX",
+        ):
+            self.assert_refused(self.relay.ask("ours", raw), "bug")
+        self.assertEqual((self.backend.seen, self.attacked.other.connections), ([], 0))
+
+    def test_users(self) -> None:
+        """Without a user there is no application with sign-in, nor with one who fits into no header."""
+        sso = {"mode": "headers", "headers": {"X-Remote-User": {"claim": "user_principal_name"}}}
+        private = self.application(
+            "private", self.backend.internal_url, pre_authentication="sign_in", sso=sso
+        )
+        self.relay.serve([private])
+        head = pack_request(b"GET", b"/", [(b"x_remote_user", b"evil"), (b"X.Remote.User", b"evil")])
+        self.assert_refused(self.relay.ask("private", head), "backend_not_allowed")
+        ada = Principal("https://idp.example", "ada", "0" * 32, user_principal_name="ada@example.com")
+        eve = Principal("https://idp.example", "eve", "1" * 32, user_principal_name="eve\r\nX-Admin: 1")
+        for number, user in enumerate((ada, eve), 1):
+            claims = user.encoded
+            self.relay.session.send_principal(number, claims)
+            recorder = self.relay.ask("private", head, number, claims)
+            if user is eve:
+                self.assert_refused(recorder, "sso_failed")
+        (seen,) = self.backend.seen
+        self.assertEqual(seen.cgi["X_REMOTE_USER"], [b"ada@example.com"])
