@@ -31,6 +31,15 @@ from appproxy.transport.openssl_forms import form_of
 POLL_SECONDS: Final = 5.0
 """How soon a renewed file is noticed; one stat per file is all that it costs."""
 
+CONTEXT_SECONDS: Final = 24 * 3600.0
+"""
+How long a context is used. It holds the keys of session tickets, and whoever
+learns those could read what was resumed with them (RFC 8446, appendix F.1).
+"""
+
+RENEWED_PER_LOOK: Final = 20
+"""Contexts made anew in one go: 2 ms each, in which nothing else happens."""
+
 MAXIMUM_FILE_SIZE: Final = 1 << 20
 """A chain and a key are some 10 KiB; anything of this size is something else."""
 
@@ -79,12 +88,17 @@ class CertificateFiles:
 
 @dataclass(frozen=True)
 class LoadedCertificate:
-    """A certificate in use."""
+    """
+    A certificate in use.
+
+    @ivar since: when its context was made, on the directory's clock.
+    """
 
     files: CertificateFiles
     stamp: Stamp
     pair: KeyPair
     context: ServerContext
+    since: float
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -161,6 +175,8 @@ class CertificateDirectory:
         self._by_name: dict[str, LoadedCertificate] = {}
         self._unreadable: dict[Path, str] = {}
         self._neutral: ServerContext | None = None
+        self._clock = clock
+        self._neutral_since = 0.0
         self._polling = LoopingCall(self.reload)
         self._polling.clock = clock
         self.rejected: dict[str, str] = {}
@@ -191,6 +207,7 @@ class CertificateDirectory:
         self.rejected.update((str(path), reason) for path, reason in self._unreadable.items())
         for files in found:
             self._look_at(files)
+        self._renew_contexts()
         self._by_name = _index(self._loaded.values())
 
     def context_for(self, name: str | None) -> ServerContext | None:
@@ -237,7 +254,7 @@ class CertificateDirectory:
             if (loaded is not None and loaded.stamp == stamp) or self._refused.get(files, ()) == stamp:
                 return
             pair = files.load()
-            self._loaded[files] = LoadedCertificate(files, stamp, pair, self._make_context(pair))
+            self._loaded[files] = self._load(files, stamp, pair)
         except (OSError, BadCertificate) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             if files not in self._refused or self._refused[files] != stamp:
@@ -248,6 +265,17 @@ class CertificateDirectory:
             self._refused.pop(files, None)
             self.rejected.pop(files.name, None)
             self._announce(self._loaded[files])
+
+    def _load(self, files: CertificateFiles, stamp: Stamp, pair: KeyPair) -> LoadedCertificate:
+        return LoadedCertificate(files, stamp, pair, self._make_context(pair), self._clock.seconds())
+
+    def _renew_contexts(self) -> None:
+        limit = self._clock.seconds() - CONTEXT_SECONDS
+        old = [loaded for loaded in self._loaded.values() if loaded.since <= limit]
+        for loaded in old[:RENEWED_PER_LOOK]:
+            self._loaded[loaded.files] = self._load(loaded.files, loaded.stamp, loaded.pair)
+        if self._neutral_since <= limit:
+            self._neutral = None
 
     def _reject(self, name: str, path: Path, reason: str, *, stays: bool) -> None:
         self._log.warn(
@@ -282,6 +310,7 @@ class CertificateDirectory:
     def _neutral_context(self) -> ServerContext:
         if self._neutral is None:
             self._neutral = self._make_context(neutral_pair(self._now()))
+            self._neutral_since = self._clock.seconds()
         return self._neutral
 
 

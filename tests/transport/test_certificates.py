@@ -12,7 +12,12 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.transport.certificates import POLL_SECONDS, CertificateDirectory
+from appproxy.transport.certificates import (
+    CONTEXT_SECONDS,
+    POLL_SECONDS,
+    RENEWED_PER_LOOK,
+    CertificateDirectory,
+)
 from appproxy.transport.contexts import ServerContext
 from tests.transport.support import Authority
 
@@ -73,6 +78,27 @@ class CertificateDirectoryTests(SynchronousTestCase):
         (self.folder / "b.pem").unlink()
         self.directory.reload()
         self.assertIsNot(self.context("x.example"), used)
+
+    def test_contexts_are_renewed(self) -> None:
+        """After a day every context is made anew, a few at a time: old tickets open nothing then."""
+        for number in range(RENEWED_PER_LOOK + 1):
+            self.write(f"c{number}", f"c{number}.example")
+        self.directory.reload()
+        names = [f"c{number}.example" for number in range(RENEWED_PER_LOOK + 1)] + [None]
+        first = [self.directory.context_for(name) for name in names]
+        self.clock.advance(CONTEXT_SECONDS - 1)
+        self.directory.reload()
+        self.assertEqual([self.directory.context_for(name) for name in names], first)
+        self.clock.advance(1)
+        logged = len(self.events)
+        self.directory.reload()
+        kept = [context for context in first if context in map(self.directory.context_for, names)]
+        self.assertEqual(len(kept), 1)
+        self.directory.reload()
+        second = [self.directory.context_for(name) for name in names]
+        self.assertFalse(set(first) & set(second))
+        self.assertNotIn(None, second)
+        self.assertEqual(len(self.events), logged)
 
     def test_certbot(self) -> None:
         """Certbot's live folder works, links and README included, and so does one folder of it."""
