@@ -16,12 +16,15 @@ from cryptography import x509
 from OpenSSL.crypto import X509
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
+    IConsumer,
     IDelayedCall,
     INegotiated,
     IProducer,
     IProtocol,
+    IPushProducer,
     IReactorTime,
-    ITCPTransport,
+    ISystemHandle,
+    ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -104,7 +107,7 @@ class Sessions:
             self._kept[context] = session, self._clock.seconds()
 
 
-@implementer(ITCPTransport, INegotiated)
+@implementer(ITransport, IConsumer, IPushProducer, INegotiated, ISystemHandle)
 class SecuredConnection(Protocol):
     """
     A protocol for the transport below, and a transport for the protocol above.
@@ -377,7 +380,7 @@ class SecuredConnection(Protocol):
         return self.transport.getPeer()
 
     def __getattr__(self, name: str) -> Any:
-        """What is the same with and without TLS: C{setTcpNoDelay} and its like."""
-        if name.startswith("_") or name == "transport":
-            raise AttributeError(name)
-        return getattr(self.transport, name)
+        """C{setTcpNoDelay} and its like, where the transport below has them; nothing else goes past TLS."""
+        if name[:6] in ("getTcp", "setTcp"):
+            return getattr(self.transport, name)
+        raise AttributeError(name)

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IConsumer, IPushProducer, ISystemHandle, ITransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
 
 from appproxy.transport.dialer import loss_reason
 from appproxy.transport.fast_tls import MAXIMUM_ANSWERS
@@ -230,6 +232,16 @@ class FastEndTests(FastLayer, EndTests):
         self.send()
         self.assertEqual(self.above.received, b"")
         self.assertIs(self.lost(ConnectionAborted), ConnectionAborted)
+
+    def test_nothing_goes_past_tls(self) -> None:
+        """Of the transport below only what concerns TCP itself shows; a half close in the clear does not."""
+        transport = self.above.transport
+        self.transport.setTcpNoDelay = lambda switch: switch  # type: ignore[attr-defined]
+        self.assertTrue(transport.setTcpNoDelay(True))
+        for name in ("loseWriteConnection", "setTcpKeepAlive", "startTLS", "io"):
+            self.assertFalse(hasattr(transport, name), name)
+        for interface in (ITransport, IConsumer, IPushProducer, ISystemHandle):
+            self.assertTrue(verifyObject(interface, transport))
 
     def test_pull_producer(self) -> None:
         """A producer that waits to be asked is asked by the transport below."""
