@@ -32,16 +32,16 @@ from zope.interface import implementer
 
 from appproxy.transport.addresses import is_address
 from appproxy.transport.contexts import ClientContext, ServerContext
-from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking, verify_problem
+from appproxy.transport.handshaking import LINGER_SECONDS, MAXIMUM_WRITE, Handshaking, verify_problem
 from appproxy.transport.stdlib_forms import form_of
 
 RECORD_SIZE: Final = 16 * 1024
 """The most plaintext that one record holds (RFC 8446, section 5.1), so that one read empties it."""
 
-PIECE_SIZE: Final = 32 * 1024
+PIECE_SIZE: Final = RECORD_SIZE
 """What browsers and backends get is encrypted in pieces: buffers never shrink, and there are thousands."""
 
-TUNNEL_PIECE_SIZE: Final = 64 * 1024
+TUNNEL_PIECE_SIZE: Final = MAXIMUM_WRITE
 """The same for tunnels, which are few and carry everything."""
 
 MAXIMUM_ANSWERS: Final = 1000
@@ -269,15 +269,17 @@ class SecuredConnection(Protocol):
             self._tls.write(data)
             self.transport.write(self._outgoing.read())
             return
-        size = self._piece_size
-        encrypt, take = self._tls.write, self._outgoing.read
         view = memoryview(data)
-        for start in range(0, len(data), 2 * size):
-            pieces = []
-            for at in range(start, min(start + 2 * size, len(data)), size):
-                encrypt(view[at : at + size])
-                pieces.append(take())
-            self.transport.write(b"".join(pieces))
+        for start in range(0, len(data), MAXIMUM_WRITE):
+            self._write_pieces(view[start : start + MAXIMUM_WRITE])
+
+    def _write_pieces(self, data: memoryview) -> None:
+        encrypt, take, size = self._tls.write, self._outgoing.read, self._piece_size
+        pieces = []
+        for at in range(0, len(data), size):
+            encrypt(data[at : at + size])
+            pieces.append(take())
+        self.transport.write(b"".join(pieces))
 
     def writeSequence(self, data: Any) -> None:
         """All in one piece."""
