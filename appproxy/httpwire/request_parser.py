@@ -192,16 +192,17 @@ class RequestParser:
     def _check_partial_head(self, start: int) -> None:
         """Refuse early what can never become a head."""
         waiting = self._waiting
+        line_end = waiting.find(b"\r\n", 0, self._limits.target_size + _METHOD_SIZE + 12)
+        # Before the size of the whole: what is said must not depend on the pieces in which it came.
+        if line_end < 0 and len(waiting) > self._limits.target_size + _METHOD_SIZE + 11:
+            raise BadMessage(414, "target_too_long")
         if len(waiting) >= self._limits.head_size:
             raise BadMessage(431, "head_too_large")
         if _bad_line_end(waiting, start):
             raise BadMessage(400, "line_end")
-        line_end = waiting.find(b"\r\n", 0, self._limits.target_size + _METHOD_SIZE + 12)
         if line_end >= 0:
             if start <= line_end + 2 and not _request_line(waiting):
                 raise _bad_request_line(bytes(waiting[:line_end]))
-        elif len(waiting) > self._limits.target_size + _METHOD_SIZE + 11:
-            raise BadMessage(414, "target_too_long")
         elif waiting[:1] and not is_token(waiting[:1]):
             raise BadMessage(400, "method")
 

@@ -192,6 +192,9 @@ class LimitTests(SynchronousTestCase):
             (HeadLimits(target_size=3), (414, "target_too_long")),
         ):
             self.assertEqual(self.refused(RequestParser(limits), GET), expected)
+        endless = b"GET /" + b"a" * 100_000
+        for size in (20_000, 100_000):
+            self.assertEqual(self.refused(RequestParser(), endless[:size]), (414, "target_too_long"), size)
         many = GET[:-2] + b"X:\r\n" * 2 + b"\r\n"
         self.assertEqual(
             self.refused(RequestParser(HeadLimits(header_count=2)), many), (431, "too_many_headers")

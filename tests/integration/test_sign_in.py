@@ -10,6 +10,7 @@ from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.echo import Echo
 from tests.integration.support.installation import Installation
 from tests.integration.support.oidc_provider import ADA, GRACE
+from tests.integration.support.processes import wait_until
 
 
 def seen_by_backend(page: Page) -> dict[str, Any]:
@@ -94,7 +95,13 @@ class SignInTests(IntegrationTestCase):
         browser = self.site.browser()
         page = self.arrive(browser, "/logged?secret=hunter2")
         transaction = dict(seen_by_backend(page)["headers"])["X-Request-Id"]
-        lines = [line for line in self.site.access_lines() if line.get("transaction_id") == transaction]
+
+        def its_lines() -> list[dict[str, Any]]:
+            return [line for line in self.site.access_lines() if line.get("transaction_id") == transaction]
+
+        # Lines are written by a thread: the answer may be here first.
+        wait_until(lambda: bool(its_lines()), "the request is logged")
+        lines = its_lines()
         self.assertEqual(len(lines), 1)
         self.assertEqual((lines[0]["user"], lines[0]["path"]), ("ada@example.com", "/logged"))
         self.assertNotIn("hunter2", self.site.edge.text)
