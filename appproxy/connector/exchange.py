@@ -70,7 +70,7 @@ class ExchangeServices:
 
 class BackendExchange:
     """
-    A L{appproxy.tunnel.stream.StreamHandler} and an
+    A L{appproxy.tunnel.handler.StreamHandler} and an
     L{appproxy.connector.backend_connection.AnswerListener}.
     """
 

@@ -35,16 +35,7 @@ from appproxy.session.seals import BadSeal, Purpose
 from appproxy.session.single_flight import SingleFlight
 from appproxy.session.spent import CLOCK_SKEW_SECONDS, spent_key
 from appproxy.store.follower import Follower
-from appproxy.store.istore import (
-    Compare,
-    Event,
-    IStore,
-    Item,
-    LeaseNotFound,
-    Listing,
-    Put,
-    StoreError,
-)
+from appproxy.store.istore import Compare, Event, IStore, Item, LeaseNotFound, Listing, Put, StoreError
 from appproxy.store.keys import SESSIONS, BadDocument, encode_document
 from appproxy.store.listeners import Listeners
 from appproxy.store.patience import in_time
