@@ -24,7 +24,6 @@ from appproxy.config.daemon import (
 )
 from appproxy.config.edge import EdgeSettings
 from appproxy.edge.assembly import (
-    addresses_of,
     build_front_door,
     build_pages,
     build_sign_in,
@@ -156,7 +155,7 @@ class EdgeService(DaemonService):
 
     def _make_tunnels(self, authority: Authority, identity: ServerIdentity) -> Tunnels:
         settings = self._settings
-        address = f"{settings.hosts.connect}:{addresses_of(settings).port}"
+        address = f"{settings.hosts.connect}:{settings.listen.port}"
         if settings.relay.mode == "inside":
             return InsideTunnels(self.reactor, self._schedule, authority, address)
         dial = settings.relay.dial
