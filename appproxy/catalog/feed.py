@@ -19,6 +19,7 @@ from appproxy.model.application import Application, Connector, ConnectorGroup
 from appproxy.store.follower import Follower
 from appproxy.store.istore import Event, IStore, Item, Listing
 from appproxy.store.keys import CATALOG, CONNECTORS, BadDocument, decode_document
+from appproxy.store.listeners import Listeners
 
 T = TypeVar("T")
 
@@ -26,33 +27,6 @@ Changes = Mapping[str, Item | None]
 """By key: the document as it is now, L{None} if it is gone."""
 
 _log = Logger()
-
-
-class Listeners(Generic[T]):
-    """Callbacks that are told of each new value; one that fails stops no other."""
-
-    def __init__(self) -> None:
-        self._callbacks: dict[object, Callable[[T], None]] = {}
-
-    def add(self, callback: Callable[[T], None]) -> Callable[[], None]:
-        """
-        @return: call it to hear no more.
-        """
-        key = object()
-        self._callbacks[key] = callback
-
-        def remove() -> None:
-            self._callbacks.pop(key, None)
-
-        return remove
-
-    def tell(self, value: T) -> None:
-        """Tell everybody."""
-        for callback in tuple(self._callbacks.values()):
-            try:
-                callback(value)
-            except Exception:
-                _log.failure("a listener failed", fault="ours")
 
 
 class _Feed(Generic[T]):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
@@ -24,7 +25,11 @@ from appproxy.config.common import LogSettings
 from appproxy.model.problems import Problem
 from appproxy.observe.access_log import LineWriter
 from appproxy.observe.logging import STANDARD_OUTPUT, make_observer
+from appproxy.observe.metrics import Metrics
+from appproxy.observe.metrics_service import MetricsService
 from appproxy.observe.notify import Notifier
+from appproxy.transport.addresses import ListenAddress
+from appproxy.transport.listener import listen_plain
 from appproxy.transport.slim_reactor import install as install_slim_reactor
 
 EXIT_CRASHED: Final = 1
@@ -151,6 +156,7 @@ class DaemonService(Service):
         self.notifier = Notifier()
         self._observer = options.observer()
         self._starting: Deferred[None] | None = None
+        self._metrics: MetricsService | None = None
 
     async def start(self) -> None:
         """Start everything; raises L{CannotStart} with the reason why not."""
@@ -160,6 +166,26 @@ class DaemonService(Service):
 
     def reload(self) -> None:
         """SIGHUP: read certificates and the reloadable settings again."""
+
+    async def start_metrics(self, listen: str, metrics: Metrics, ready: Callable[[], bool]) -> None:
+        """
+        Serve C{/metrics} and what asks for readiness.
+
+        @raise CannotStart: if the address cannot be had.
+        """
+        address = ListenAddress.parse(listen)
+        self._metrics = MetricsService(
+            self.reactor, lambda build: listen_plain(self.reactor, address, build), metrics, ready
+        )
+        try:
+            await self._metrics.start()
+        except (CannotListenError, OSError) as error:
+            raise CannotStart(EXIT_UNAVAILABLE, f"metrics: {error}") from error
+
+    async def stop_metrics(self) -> None:
+        """The reverse of L{start_metrics}, if it came to that."""
+        if self._metrics is not None:
+            await self._metrics.stopService()
 
     def setServiceParent(self, parent: Any) -> None:
         """Give the application our log, which twistd uses unless told otherwise (C{--logger})."""

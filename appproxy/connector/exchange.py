@@ -14,24 +14,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.connector.backend_connection import BackendConnection, Owner
+from appproxy.connector.backend_connection import BackendConnection
+from appproxy.connector.backend_request import prepare
 from appproxy.connector.dial import BackendError
-from appproxy.connector.pool import SHARED
-from appproxy.connector.request_head import UnfitHead, request_head
-from appproxy.connector.served import CatalogCopy, Served
-from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.connector.served import CatalogCopy
+from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import NO_BODY, End, Headers, ResponseHead
-from appproxy.httpwire.rules import filter_trailers, rebuild_response
-from appproxy.httpwire.wire_heads import (
-    pack_response,
-    pack_trailers,
-    unpack_request,
-    unpack_trailers,
-)
-from appproxy.httpwire.writer import Framer
+from appproxy.httpwire.rules import filter_trailers
+from appproxy.httpwire.wire_heads import pack_trailers, unpack_trailers
 from appproxy.model.principal import Principal
-from appproxy.sso.errors import SignOnError
 from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
@@ -41,9 +33,6 @@ CATALOG_WAIT_SECONDS: Final = 2.0
 
 UPGRADED_CLOSE_SECONDS: Final = 10.0
 """How long the backend of an upgraded connection may take for the client's last bytes."""
-
-_SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
-"""Doing it twice harms nobody (RFC 9110, section 9.2.1)."""
 
 _OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_protocol"})
 """Failures that no setting of the operator's would mend: an edge or an application that misbehaves."""
@@ -81,32 +70,25 @@ class ExchangeServices:
 
 class BackendExchange:
     """
-    A L{appproxy.tunnel.stream.StreamHandler} and an
+    A L{appproxy.tunnel.handler.StreamHandler} and an
     L{appproxy.connector.backend_connection.AnswerListener}.
     """
 
     __slots__ = (
-        "_bind_from_start",
         "_closing",
         "_connection",
         "_dialling",
         "_done",
-        "_framer",
-        "_head",
         "_held",
-        "_held_end",
-        "_key",
         "_message",
-        "_method",
         "_raw",
+        "_request",
         "_request_ended",
         "_responded",
-        "_served",
         "_services",
         "_stream",
         "_timer",
         "_trailers",
-        "_upgrade",
         "_wait",
     )
 
@@ -121,12 +103,9 @@ class BackendExchange:
         self._wait: Callable[[], None] | None = None
         self._timer: Timer | None = None
         self._held: list[bytes] = []
-        self._held_end = False
         self._trailers: Headers = []
-        self._framer: Framer | None = None
         self._raw = self._responded = self._closing = self._done = False
         self._request_ended = message.body == NO_BODY
-        self._upgrade: bytes | None = None
 
     def begin(self) -> None:
         """Serve the stream, or say why not."""
@@ -158,9 +137,9 @@ class BackendExchange:
             self._held.append(data)
         elif self._raw:
             connection.write(data)
-        elif self._framer is not None:
+        else:
             try:
-                connection.write(self._framer.data(data))
+                connection.write(self._request.body(data))
             except BadMessage as problem:
                 self._fail("bug", problem.rule)
 
@@ -175,11 +154,9 @@ class BackendExchange:
         """The request is complete, or the client's side of an upgraded connection ended."""
         self._request_ended = True
         connection = self._connection
-        if self._done:
+        if self._done or connection is None:
             return
-        if connection is None:
-            self._held_end = True
-        elif self._raw:
+        if self._raw:
             self._closing = True
             connection.close()
             self._timer = self._services.wheel.add(UPGRADED_CLOSE_SECONDS, self._close_is_late)
@@ -206,25 +183,21 @@ class BackendExchange:
     @_never_hanging
     def answer_head(self, head: ResponseHead) -> None:
         """A head from the backend: translated, then on its way."""
-        stream, served = self._stream, self._served
-        if stream is None:
+        stream, connection = self._stream, self._connection
+        if stream is None or connection is None:
             return
         try:
-            status = head.status
-            headers = rebuild_response(head.headers, keep_length=head.body == NO_BODY and status >= 200)
-            if served.backend.translate_host_header:
-                headers = served.translator.response_headers(headers)
-            payload = pack_response(status, head.body, headers)
+            payload = self._request.answer_head(head)
         except BadMessage as problem:
             self._fail("backend_protocol", problem.rule)
             return
-        if status == 101:
-            self._switch(stream, payload)
+        if head.status == 101:
+            self._switch(stream, connection, payload)
             return
-        if status >= 200:
+        if head.status >= 200:
             self._answer_began()
             if binds_connection(head.headers, WWW_AUTHENTICATE):
-                self._bind()
+                self._request.bind(connection)
         stream.head(payload)
 
     @_never_hanging
@@ -252,7 +225,7 @@ class BackendExchange:
         """The backend broke off, or broke the rules."""
         connection, self._connection = self._connection, None
         stale = rule == "closed" and not started and connection is not None and connection.used > 1
-        if stale and self._may_send_again():
+        if stale and self._request.repeatable and not self._responded:
             self._dial()
         else:
             self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
@@ -287,129 +260,64 @@ class BackendExchange:
         self._fail("stale", f"catalog revision {self._message.revision} did not arrive")
 
     def _serve(self) -> None:
-        message = self._message
-        served = self._services.catalog.get(message.application)
-        if served is None:
-            self._fail("backend_not_allowed", "this connector's group does not serve the application")
+        try:
+            self._request = prepare(self._message, self._services.catalog, self._services.principal)
+        except BackendError as problem:
+            self._fail(problem.reason, problem.detail)
             return
-        self._served = served
-        if served.refusal:
-            self._fail("backend_not_allowed", served.refusal)
-            return
-        number = message.principal_number
-        principal = self._services.principal(number) if number else None
-        if principal is None and (number or not served.passthrough):
-            self._fail("backend_not_allowed", "an anonymous request for an application with sign-in")
-            return
-        if not self._make_head(served, principal):
-            return
-        self._key = number if served.sign_on.binds_connection else SHARED
-        connection = served.pool.take_private(self._owner)
-        if connection is None and self._upgrade is None:
-            connection = served.pool.take(self._key)
+        connection = self._request.kept_connection()
         if connection is None:
             self._dial()
         else:
             self._send(connection)
 
-    @property
-    def _owner(self) -> Owner:
-        return Owner(self._message.client_connection, self._message.principal_number)
-
-    def _make_head(self, served: Served, principal: Principal | None) -> bool:
-        message = self._message
-        try:
-            signed_on = served.sign_on.headers(principal)
-        except SignOnError as problem:
-            self._fail("sso_failed", str(problem))
-            return False
-        try:
-            method, target, headers = unpack_request(message.head)
-            self._method = method
-            self._upgrade, self._head = request_head(
-                served, method, target, headers, signed_on, message.body, message.upgrade
-            )
-        except (BadMessage, UnfitHead) as problem:
-            self._fail("bug", str(problem))
-            return False
-        if message.body != NO_BODY:
-            self._framer = Framer(message.body, (1, 1))
-        self._bind_from_start = binds_connection(headers, AUTHORIZATION)
-        return True
-
     def _dial(self) -> None:
-        self._dialling = self._served.pool.connect()
+        self._dialling = self._request.connect()
         self._dialling.addCallback(self._dialled).addErrback(self._dial_failed)
 
     def _dialled(self, connection: BackendConnection) -> None:
         self._dialling = None
         if self._done:
-            self._served.pool.release(connection, self._key, clean=True)
+            self._request.give_back(connection, clean=True)
         else:
             self._send(connection)
 
     def _dial_failed(self, failure: Failure) -> None:
         self._dialling = None
-        if self._done and failure.check(CancelledError):
-            return
         problem = failure.value
         if isinstance(problem, BackendError):
             self._fail(problem.reason, problem.detail)
-        else:
+        elif not self._done or not failure.check(CancelledError):
             self.bug(failure)
 
     def _send(self, connection: BackendConnection) -> None:
         self._connection = connection
-        if self._bind_from_start:
-            self._bind()
-        connection.begin(self, self._method, self._upgrade)
+        self._request.begin(connection, self)
         if not self._request_ended and self._stream is not None:
             self._stream.resume()
-        connection.write(self._head)
+        connection.write(self._request.head)
         held, self._held = self._held, []
         for each in held:
             self.data(each)
         if self._done:
             return
-        if self._held_end:
-            self._end_request(connection)
-        elif self._message.body == NO_BODY:
+        if self._message.body == NO_BODY:
             self._await_answer()
+        elif self._request_ended:
+            self._end_request(connection)
 
     def _end_request(self, connection: BackendConnection) -> None:
-        if self._framer is not None:
-            try:
-                last = self._framer.end(self._served.rules.filter_trailers(self._trailers))
-            except BadMessage as problem:
-                self._fail("bug", problem.rule)
-                return
-            if last:
-                connection.write(last)
+        try:
+            last = self._request.body_end(self._trailers)
+        except BadMessage as problem:
+            self._fail("bug", problem.rule)
+            return
+        if last:
+            connection.write(last)
         if not self._responded:
             self._await_answer()
 
-    def _may_send_again(self) -> bool:
-        return (
-            self._method in _SAFE
-            and self._message.body == NO_BODY
-            and self._upgrade is None
-            and not self._responded
-        )
-
-    def _bind(self) -> None:
-        """
-        NTLM and Negotiate authenticate the connection: from the first sign of
-        them it belongs to this client's connection alone, or the next visitor
-        would be the first.
-        """
-        connection = self._connection
-        if connection is not None and not self._served.sign_on.binds_connection:
-            self._served.pool.make_private(connection, self._owner)
-
-    def _switch(self, stream: Stream, payload: bytes) -> None:
-        connection = self._connection
-        if connection is None:
-            return
+    def _switch(self, stream: Stream, connection: BackendConnection, payload: bytes) -> None:
         self._answer_began()
         self._raw = True
         self._request_ended = False
@@ -419,12 +327,11 @@ class BackendExchange:
 
     def _await_answer(self) -> None:
         self._cancel_timer()
-        wait = self._served.backend.backend_timeout
-        self._timer = self._services.wheel.add(wait, self._backend_is_silent)
+        self._timer = self._services.wheel.add(self._request.timeout, self._backend_is_silent)
 
     def _backend_is_silent(self) -> None:
         self._timer = None
-        self._fail("backend_timeout", f"no answer within {self._served.backend.backend_timeout:g} s")
+        self._fail("backend_timeout", f"no answer within {self._request.timeout:g} s")
 
     def _answer_began(self) -> None:
         self._responded = True
@@ -489,4 +396,4 @@ class BackendExchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             reusable = connection.finish()
-            self._served.pool.release(connection, self._key, clean and reusable)
+            self._request.give_back(connection, clean and reusable)

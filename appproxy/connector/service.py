@@ -7,14 +7,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.daemon import (
     EXIT_CONFIGURATION,
     EXIT_NOT_ENROLLED,
-    EXIT_UNAVAILABLE,
     CannotStart,
     DaemonOptions,
     DaemonService,
@@ -25,13 +23,10 @@ from appproxy.connector.numbers import ConnectorNumbers
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.tunnel_end import TunnelEnd
-from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
-from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import BadCertificate as BadAuthority
 from appproxy.transport.layers import tls_layer
-from appproxy.transport.listener import listen_plain
 from appproxy.transport.turn import end_of_turn
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.settings import TunnelSettings
@@ -49,9 +44,6 @@ READY_AFTER_SECONDS: Final = 10.0
 """Ready without a tunnel too: systemd should not kill a connector whose edge is away."""
 
 
-_EXPIRED: Final = "the connector's certificate has expired: run `appproxy enroll` again"
-
-
 class ConnectorService(DaemonService):
     """The inside, from its configuration."""
 
@@ -62,7 +54,6 @@ class ConnectorService(DaemonService):
         self._wheel = TimerWheel(reactor)
         self._identity: Identity | None = None
         self._supervisor: Supervisor | None = None
-        self._metrics: MetricsService | None = None
         self._numbers = ConnectorNumbers()
         self._renewing = LoopingCall(self._renew_if_due)
         self._renewing.clock = reactor
@@ -99,7 +90,11 @@ class ConnectorService(DaemonService):
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
         self._numbers.watch(supervisor)
-        await self._start_metrics(supervisor)
+        await self.start_metrics(
+            settings.metrics.listen,
+            self._numbers.metrics,
+            lambda: any(end.catalog.revision for end in supervisor.ends),
+        )
         supervisor.start()
         self._renewing.start(RENEWAL_CHECK_SECONDS, now=False)
         try:
@@ -117,8 +112,7 @@ class ConnectorService(DaemonService):
             self._renewing.stop()
         if self._supervisor is not None:
             await self._supervisor.stop(self._settings.limits.drain_timeout)
-        if self._metrics is not None:
-            await self._metrics.stopService()
+        await self.stop_metrics()
 
     def reload(self) -> None:
         """The connector was enrolled anew, or its log file rotated away."""
@@ -191,12 +185,9 @@ class ConnectorService(DaemonService):
     def _load_identity(self) -> Identity:
         try:
             identity = load(self._settings.identity)
+            identity.check("connector", self.reactor.seconds())
         except NotEnrolled as error:
             raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
-        if identity.role != "connector":
-            raise CannotStart(EXIT_NOT_ENROLLED, f"the identity is that of a {identity.role}")
-        if identity.is_expired(self.reactor.seconds()):
-            raise CannotStart(EXIT_NOT_ENROLLED, _EXPIRED)
         return identity
 
     def _current_identity(self) -> Identity:
@@ -224,23 +215,12 @@ class ConnectorService(DaemonService):
         identity, supervisor, now = self._identity, self._supervisor, self.reactor.seconds()
         if identity is None or supervisor is None or not identity.renewal_due(now):
             return
-        if identity.is_expired(now):
-            self.give_up(EXIT_NOT_ENROLLED, "certificate_expired", _EXPIRED)
+        try:
+            identity.check("connector", now)
+        except NotEnrolled as expired:
+            self.give_up(EXIT_NOT_ENROLLED, "certificate_expired", str(expired))
             return
         for end in supervisor.ends:
             if end.catalog.revision:
                 end.ask_for_certificate(identity.csr().decode())
                 return
-
-    async def _start_metrics(self, supervisor: Supervisor) -> None:
-        address = ListenAddress.parse(self._settings.metrics.listen)
-        self._metrics = MetricsService(
-            self.reactor,
-            lambda build: listen_plain(self.reactor, address, build),
-            self._numbers.metrics,
-            lambda: any(end.catalog.revision for end in supervisor.ends),
-        )
-        try:
-            await self._metrics.start()
-        except (CannotListenError, OSError) as error:
-            raise CannotStart(EXIT_UNAVAILABLE, f"metrics: {error}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from appproxy.demo.provider import DemoClient, DemoUser
+from appproxy.demo.provider_data import DemoClient, DemoUser
 
 DOMAIN: Final = "demo.localhost"
 DEFAULT_PORT: Final = 8443

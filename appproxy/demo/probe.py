@@ -18,7 +18,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from appproxy.demo.provider import DemoUser
+    from appproxy.demo.provider_data import DemoUser
 
 TIMEOUT_SECONDS: Final = 15.0
 """For one request with its redirects."""

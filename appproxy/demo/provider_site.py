@@ -19,10 +19,9 @@ from appproxy.demo.provider import (
     KEYS_PATH,
     TOKEN_PATH,
     USERINFO_PATH,
-    Answer,
     Provider,
-    ProviderRequest,
 )
+from appproxy.demo.provider_server import Answer, ProviderRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

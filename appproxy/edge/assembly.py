@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from twisted.web.resource import Resource
+
 from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, CannotStart
 from appproxy.config.edge import EdgeSettings, SignIn
 from appproxy.config.plugins import PluginProblem, enabled_rules
@@ -48,24 +50,17 @@ from appproxy.transport.turn import Schedule
 
 @dataclass(frozen=True)
 class Addresses:
-    """
-    Where the edge's own hosts are, as browsers see them.
-
-    @ivar port: of https.
-    """
+    """Where the edge's own hosts are, as browsers see them."""
 
     auth_origin: str
     portal_origin: str
-    port: int
 
 
 def addresses_of(settings: EdgeSettings) -> Addresses:
     """The origins of the edge's own hosts."""
     port = settings.listen.port
     suffix = "" if port == 443 else f":{port}"
-    return Addresses(
-        f"https://{settings.hosts.auth}{suffix}", f"https://{settings.hosts.portal}{suffix}", port
-    )
+    return Addresses(f"https://{settings.hosts.auth}{suffix}", f"https://{settings.hosts.portal}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -173,18 +168,47 @@ def build_web(
     is_healthy: Callable[[], bool],
 ) -> Web:
     """The web side, with its tree of pages."""
-    addresses = addresses_of(settings)
-    hosts, limits = settings.hosts, settings.limits
-    gate = Gate(
+    gate = _gate(settings, sessions, rules)
+
+    def visible_applications(principal: Principal) -> Sequence[Tile]:
+        """What the web side knows; asked only once requests come."""
+        return web.visible_applications(principal)
+
+    portal = Portal(pages, visible_applications, reactor.seconds)
+    everywhere, at_auth = _own_pages(settings, reactor, pages, sign_in, sessions, gate, is_healthy)
+    site = _site(settings, reactor, pages, portal, everywhere, at_auth)
+    answers = Answers(pages, sign_in.handover, reactor.seconds)
+    web = Web(reactor, _web_settings(settings), gate, answers, site, sessions, opener, schedule, finished)
+    # Twisted's proxy module imports the reactor, which has been chosen by now.
+    from appproxy.edge.published import PublishedApplication
+
+    site.published = PublishedApplication(web.exchanges)
+    return web
+
+
+def _gate(settings: EdgeSettings, sessions: Sessions, rules: Sequence[IAccessRule]) -> Gate:
+    return Gate(
         sessions,
-        hosts.auth,
-        hosts.portal,
-        addresses.portal_origin,
+        settings.hosts.auth,
+        settings.hosts.portal,
+        addresses_of(settings).portal_origin,
         settings.sign_in.group_names if settings.sign_in else {},
         rules,
         lambda: datetime.now().astimezone(),
     )
-    answering = Answering(sessions, pages, reactor, addresses.portal_origin)
+
+
+def _own_pages(
+    settings: EdgeSettings,
+    reactor: Any,
+    pages: Pages,
+    sign_in: SigningIn,
+    sessions: Sessions,
+    gate: Gate,
+    is_healthy: Callable[[], bool],
+) -> tuple[Resource, Resource]:
+    """What is below C{/.appproxy/}: on every host, and on the sign-in host."""
+    answering = Answering(sessions, pages, reactor, addresses_of(settings).portal_origin)
     every_host = EveryHost(
         answering, sign_in.handover, sign_in.provider, lambda host: _cookie_settings(gate, host)
     )
@@ -193,45 +217,34 @@ def build_web(
     at_auth = resources_for_auth_host(auth_host, every_host, answering)
     for folder in (everywhere, at_auth):
         folder.putChild(b"assets", AssetsResource(pages.assets))
+    return everywhere, at_auth
 
-    def visible_applications(principal: Principal) -> Sequence[Tile]:
-        """What the web side knows; asked only once requests come."""
-        return web.visible_applications(principal)
 
-    portal = Portal(pages, visible_applications, reactor.seconds)
-    site = EdgeSite(
-        pages,
-        hosts.auth.encode(),
-        ToPortal(addresses.portal_origin + "/", NotFoundPage(pages)),
-        at_auth,
-        hosts.portal.encode(),
-        portal,
-        everywhere,
-        reactor,
+def _site(
+    settings: EdgeSettings,
+    reactor: Any,
+    pages: Pages,
+    portal: Resource,
+    everywhere: Resource,
+    at_auth: Resource,
+) -> EdgeSite:
+    hosts = settings.hosts
+    to_portal = ToPortal(addresses_of(settings).portal_origin + "/", NotFoundPage(pages))
+    return EdgeSite(
+        pages, hosts.auth.encode(), to_portal, at_auth, hosts.portal.encode(), portal, everywhere, reactor
     )
-    web = Web(
-        reactor,
-        WebSettings(
-            addresses.port,
-            limits.head_size,
-            limits.header_count,
-            limits.head_timeout,
-            limits.idle_timeout,
-            settings.listen.front_end,
-        ),
-        gate,
-        Answers(pages, sign_in.handover, reactor.seconds),
-        site,
-        sessions,
-        opener,
-        schedule,
-        finished,
-    )
-    # Twisted's proxy module imports the reactor, which has been chosen by now.
-    from appproxy.edge.published import PublishedApplication
 
-    site.published = PublishedApplication(web.exchanges)
-    return web
+
+def _web_settings(settings: EdgeSettings) -> WebSettings:
+    limits = settings.limits
+    return WebSettings(
+        settings.listen.port,
+        limits.head_size,
+        limits.header_count,
+        limits.head_timeout,
+        limits.idle_timeout,
+        settings.listen.front_end,
+    )
 
 
 def build_front_door(

@@ -14,7 +14,8 @@ from appproxy.httpwire.rules import forwarded
 from appproxy.httpwire.wire_heads import pack_request
 from appproxy.observe.transaction import Transaction
 from appproxy.relay.opener import StreamOpener, StreamRequest, TunnelLink
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.handler import StreamHandler
+from appproxy.tunnel.stream import Stream
 
 NOTHING_SENT: Final = frozenset(
     {"stale", "draining", "overloaded", "backend_refused", "backend_name", "no_connector"}

@@ -7,32 +7,26 @@ the L{ClientWriter} of every answer on its connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.edge.answer_line import AnswerLine
 from appproxy.edge.answers import Answer
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.exchange import Exchange
 from appproxy.edge.facts import header_values
 from appproxy.edge.gate import STORE_AWAY
-from appproxy.edge.line import DRAIN_SECONDS
+from appproxy.edge.request_sequence import RequestSequence
 from appproxy.edge.verdict import Fetch, Forward, Local, Refuse, Verdict
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, End, Headers, RequestHead
-from appproxy.httpwire.request_parser import RequestEvent, RequestParser
+from appproxy.httpwire.heads import NO_BODY, RequestHead
+from appproxy.httpwire.request_parser import RequestEvent
 from appproxy.httpwire.writer import write_response
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
-from appproxy.transport.wheel import Timer
-
-MAXIMUM_GATHERED: Final = 32
-"""Pieces of pipelined requests' answers that are gathered into one write: about 32 KiB of pages."""
 
 _ERRORS_OF_STATUS: Final = {
     400: Error.BadRequest,
@@ -44,12 +38,9 @@ _ERRORS_OF_STATUS: Final = {
 _BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
 
 
-class EdgeChannel(AnswerLine):
+class EdgeChannel(RequestSequence):
     """
-    One HTTP/1.1 connection of a client.
-
-    A request is over when its body was received I{and} its answer was written;
-    then the next one starts.
+    One HTTP/1.1 connection of a client: what becomes of each of its requests.
 
     @ivar client: what outlives the requests of this connection.
     """
@@ -57,75 +48,27 @@ class EdgeChannel(AnswerLine):
     _log = Logger()
 
     def __init__(self, services: ChannelServices, client: ClientConnection) -> None:
-        AnswerLine.__init__(self, services, client.facts.scheme == b"http")
+        RequestSequence.__init__(self, services, client.facts.scheme == b"http")
         self.client = client
-        self._parser = RequestParser(services.limits)
         self._transaction: Transaction | None = None
         # The transaction while it is nobody else's to close.
         self._owed: Transaction | None = None
-        self._held: list[RequestEvent] | None = None
-        self._received = self._answered = self._between = True
-        self._pumping = self._body_paused = False
-        self._idle_timer: Timer | None = None
-        self._head_timer: Timer | None = None
-        self._requests = self._idle_requests = 0
 
     # -- IProtocol
 
     def connectionMade(self) -> None:
         """Watch the client's pace from the first byte on."""
         self._services.channels.add(self)
-        self.transport.registerProducer(self, True)
-        self._watch_head()
-        self._idle_timer = self._wheel.add(self._services.idle_timeout_seconds, self._check_idle)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Parse what came and act on it."""
-        if self._closing:
-            self._drain(len(data))
-        elif self._raw:
-            if self._sink is not None:
-                self._sink.client_data(data)
-        else:
-            events = self._parse(self._parser.feed, data)
-            if events is not None:
-                self._pump(events)
+        super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever was at work, and let go of everything."""
         self._services.leave(self)
         self._line_lost()
-        for timer in (self._idle_timer, self._head_timer):
-            if timer is not None:
-                timer.cancel()
-        self._held = None
         self._let_go()
         self.client.gone()
 
     # -- ClientWriter
-
-    def end(self, trailers: Headers) -> None:
-        """The answer is complete."""
-        if self._framer is not None:
-            last = self._framer.end(trailers)
-            if last:
-                self.write(last)
-        self._framer = None
-        self._answer_over()
-
-    def switch(self, headers: Headers) -> None:
-        """Write the 101 and hand on what the client sent after its request."""
-        self.write(write_response(101, None, headers))
-        self._raw = True
-        kept = self._parser.accept_upgrade()
-        self._pace()
-        if kept and self._sink is not None:
-            self._sink.client_data(kept)
-
-    def close(self) -> None:
-        """End an upgraded connection in good order."""
-        self._sink = None
-        self._hang_up()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a page or a problem document."""
@@ -140,16 +83,6 @@ class EdgeChannel(AnswerLine):
             answer = answers.plain(refusal, self._transaction)
         self._write_answer(answer)
 
-    def pause_request(self) -> None:
-        """Read no more of the request for now."""
-        self._body_paused = True
-        self._pace()
-
-    def resume_request(self) -> None:
-        """Go on reading."""
-        self._body_paused = False
-        self._pace()
-
     # -- from the daemon
 
     def drain(self) -> None:
@@ -161,83 +94,9 @@ class EdgeChannel(AnswerLine):
         """The daemon waits no longer."""
         self._cut()
 
-    # -- requests, one after the other
+    # -- requests
 
-    def _parse(self, parse: Callable[..., list[RequestEvent]], *data: bytes) -> list[RequestEvent] | None:
-        try:
-            return parse(*data)
-        except BadMessage as problem:
-            self._bad_message(problem)
-            return None
-
-    def _pump(self, events: list[RequestEvent]) -> None:
-        """Act on events, then on those of the next request, without recursion."""
-        if self._pumping:
-            return
-        self._pumping = True
-        try:
-            more: list[RequestEvent] | None = events
-            while more is not None:
-                self._handle(more)
-                more = self._next_request()
-        except Exception:
-            self._bug()
-        finally:
-            self._pumping = False
-        if self._between and self._head_timer is None and not self._parser.idle and not self._closing:
-            self._watch_head()
-        self._pace()
-
-    def _next_request(self) -> list[RequestEvent] | None:
-        if self._between or self._closing or self._raw or not (self._received and self._answered):
-            return None
-        if len(self._out) >= MAXIMUM_GATHERED:
-            self._flush()
-        if self._client_is_slow:
-            # Whoever asks and does not read gets no further answers into our memory.
-            return None
-        self._between = True
-        return self._parse(self._parser.next) or None
-
-    def _pace(self) -> None:
-        """Read on, unless something has to happen first."""
-        waits = (self._held is not None or self._parser.buffered > 0) and not self._between
-        self._pause_reading(self._body_paused or (waits and not self._raw))
-
-    def _pace_changed(self, slow: bool) -> None:
-        sink = self._sink
-        if sink is None:
-            if not slow:
-                self._pump([])
-        elif slow:
-            sink.pause()
-        else:
-            sink.resume()
-
-    def _handle(self, events: list[RequestEvent]) -> None:
-        for index, event in enumerate(events):
-            if self._closing:
-                return
-            if self._held is not None:
-                self._held += events[index:]
-                return
-            kind = event.__class__
-            if kind is RequestHead:
-                self._start(event)  # type: ignore[arg-type]
-            elif kind is End:
-                self._request_over(event.trailers)  # type: ignore[union-attr]
-            else:
-                self._body(event)  # type: ignore[arg-type]
-
-    def _start(self, head: RequestHead) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        self._between = False
-        self._requests += 1
-        self._head = head
-        self._received = self._answered = False
-        self._drained_bytes = 0
+    def _requested(self, head: RequestHead) -> None:
         transaction = self._transaction = self._owed = self._services.new_transaction()
         facts = self.client.facts
         transaction.client_address = facts.client_address
@@ -305,40 +164,8 @@ class EdgeChannel(AnswerLine):
             self._bug()
         self._pump(held)
 
-    def _body(self, data: bytes) -> None:
-        if self._sink is not None:
-            self._sink.client_data(data)
-        else:
-            self._drain(len(data))
-
-    def _request_over(self, trailers: Headers) -> None:
-        self._received = True
-        if self._sink is not None and not self._answered:
-            self._sink.client_end(trailers)
-        self._both_over()
-
-    def _answer_over(self) -> None:
-        self._answered = True
-        self._sink = None
-        self._body_paused = False
-        if self._received:
-            self._both_over()
-        elif not self._keep_alive:
-            self._hang_up()
-        else:
-            self._pace()
-            self._cancel_close_timer()
-            self._close_timer = self._wheel.add(DRAIN_SECONDS, self._hang_up)
-
-    def _both_over(self) -> None:
-        if not (self._received and self._answered) or self._closing:
-            return
-        self._cancel_close_timer()
+    def _forget_request(self) -> None:
         self._head = self._transaction = None
-        if not self._keep_alive or self._services.draining:
-            self._hang_up()
-        elif not self._pumping:
-            self._pump([])
 
     # -- answers of our own
 
@@ -420,29 +247,6 @@ class EdgeChannel(AnswerLine):
             fault="ours",
             transaction_id=self._transaction.id if self._transaction is not None else "",
         )
-
-    # -- time
-
-    def _watch_head(self) -> None:
-        self._head_timer = self._wheel.add(self._services.head_timeout_seconds, self._head_is_late)
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if not self._between or (self._parser.idle and self._requests):
-            return
-        if self._parser.idle:
-            self._hang_up()
-        else:
-            self._bad_message(BadMessage(408, "head_too_slow"))
-
-    def _check_idle(self) -> None:
-        """Close a connection on which nothing was asked for a whole period."""
-        requests, busy = self._requests, self._head is not None or self._raw
-        if not busy and requests == self._idle_requests:
-            self._hang_up()
-            return
-        self._idle_requests = requests
-        self._idle_timer = self._wheel.add(self._services.idle_timeout_seconds, self._check_idle)
 
 
 def _takes_upgrade(head: RequestHead, verdict: Verdict) -> bool:

@@ -70,7 +70,7 @@ class ExchangeServices:
 
 class Exchange:
     """
-    One request and its answer; a L{appproxy.tunnel.stream.StreamHandler}.
+    One request and its answer; a L{appproxy.tunnel.handler.StreamHandler}.
 
     Front ends call L{begin}, then L{client_data}, L{client_end}, L{client_gone},
     L{pause} and L{resume}; the tunnel calls the handler's methods.

@@ -38,7 +38,7 @@ on purpose. A paused film is read on by a new request.
 class Line(Protocol):
     """
     What the transport of one client connection needs; what is said on it is
-    the business of L{appproxy.edge.channel.EdgeChannel}.
+    its subclasses' business.
 
     @ivar _closing: nothing more is read or begun on this connection.
     @ivar _client_is_slow: the transport has enough for now.

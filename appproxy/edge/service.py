@@ -24,7 +24,6 @@ from appproxy.config.daemon import (
 )
 from appproxy.config.edge import EdgeSettings
 from appproxy.edge.assembly import (
-    addresses_of,
     build_front_door,
     build_pages,
     build_sign_in,
@@ -35,7 +34,6 @@ from appproxy.edge.numbers import EdgeNumbers
 from appproxy.edge.relay_feed import RelayFeed
 from appproxy.edge.tunnels import InsideTunnels, RemoteTunnels, Tunnels
 from appproxy.edge.web import Web
-from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
 from appproxy.pki.identity import IDENTITY_FOLDER
 from appproxy.pki.server_identity import ServerIdentity
@@ -90,6 +88,10 @@ class EdgeService(DaemonService):
         tunnels = self._tunnels = self._make_tunnels(authority, identity)
         sign_in = build_sign_in(self._settings, self.reactor, store, keyring, sessions)
         pages = build_pages(self._settings)
+
+        def is_ready() -> bool:
+            return self._ready and sessions.ready and feed.is_ready
+
         web = self._web = build_web(
             self.reactor,
             self._settings,
@@ -100,7 +102,7 @@ class EdgeService(DaemonService):
             self._schedule,
             self._numbers.finished,
             load_rules(self._settings),
-            lambda: self._ready and sessions.ready and feed.is_ready,
+            is_ready,
         )
         feed.changed(web.follow)
         relay_feed = RelayFeed(feed, connectors, tunnels.update)
@@ -113,7 +115,7 @@ class EdgeService(DaemonService):
         self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
         outcomes = sign_in.flow.outcomes if sign_in.flow is not None else {}
         self._numbers.watch(web, tunnels, sessions, feed, self._certificates, outcomes)
-        await self._start_metrics(sessions, feed)
+        await self.start_metrics(self._settings.metrics.listen, self._numbers.metrics, is_ready)
         touching = LoopingCall(web.touch_live)
         touching.clock = self.reactor
         touching.start(TOUCH_SECONDS, now=False)
@@ -161,7 +163,7 @@ class EdgeService(DaemonService):
 
     def _make_tunnels(self, authority: Authority, identity: ServerIdentity) -> Tunnels:
         settings = self._settings
-        address = f"{settings.hosts.connect}:{addresses_of(settings).port}"
+        address = f"{settings.hosts.connect}:{settings.listen.port}"
         if settings.relay.mode == "inside":
             return InsideTunnels(self.reactor, self._schedule, authority, address)
         dial = settings.relay.dial
@@ -233,20 +235,6 @@ class EdgeService(DaemonService):
             ) from error
         self._stoppers.append(admin)
 
-    async def _start_metrics(self, sessions: Sessions, feed: CatalogFeed) -> None:
-        address = ListenAddress.parse(self._settings.metrics.listen)
-        metrics = MetricsService(
-            self.reactor,
-            lambda build: listen_plain(self.reactor, address, build),
-            self._numbers.metrics,
-            lambda: self._ready and sessions.ready and feed.is_ready,
-        )
-        self._stoppers.append(metrics)
-        try:
-            await metrics.start()
-        except (CannotListenError, OSError) as error:
-            raise CannotStart(EXIT_UNAVAILABLE, f"metrics: {error}") from error
-
     def _expiries(self) -> Mapping[str, datetime]:
         return self._certificates.expiries()
 
@@ -276,6 +264,7 @@ class EdgeService(DaemonService):
         for each in reversed(self._stoppers):
             stop = getattr(each, "stopService", None) or each.stop
             await _stopped(stop())
+        await self.stop_metrics()
         if self._store is not None:
             await self._store.close()
 

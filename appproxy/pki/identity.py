@@ -164,6 +164,15 @@ class Identity:
         """Whether the certificate is of no use any more: only enrolment helps."""
         return moment(now) > self.chain[0].not_valid_after_utc
 
+    def check(self, role: str, now: float) -> None:
+        """
+        @raise NotEnrolled: if this is not an identity for C{role}, or not any longer.
+        """
+        if self.role != role:
+            raise NotEnrolled(f"the identity is that of a {self.role}, not of a {role}")
+        if self.is_expired(now):
+            raise NotEnrolled(f"the {role}'s certificate has expired: run `appproxy enroll` again")
+
     def csr(self) -> bytes:
         """A signing request (PEM) for the key that is there."""
         return make_request(self.key)

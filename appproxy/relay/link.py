@@ -12,10 +12,11 @@ from appproxy.pki.tunnel_peer import TunnelPeer
 from appproxy.relay.opener import StreamRequest
 from appproxy.relay.opening_end import OpeningEnd
 from appproxy.relay.principals import Tellable
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.stream import Stream
 
 NO_CLAIMS: frozenset[str] = frozenset()
 """What an edge told a relay is reduced already."""

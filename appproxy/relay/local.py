@@ -10,7 +10,8 @@ from appproxy.relay.broker import Broker
 from appproxy.relay.link import ConnectorLink
 from appproxy.relay.opener import NoConnector, StreamRequest, TunnelLink
 from appproxy.tunnel.errors import TunnelRefused
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.handler import StreamHandler
+from appproxy.tunnel.stream import Stream
 
 
 class LocalOpener:

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from appproxy.model.principal import Principal
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.handler import StreamHandler
+from appproxy.tunnel.stream import Stream
 
 
 class NoConnector(Exception):

@@ -9,9 +9,10 @@ from collections.abc import Callable, Hashable
 
 from appproxy.relay.principals import NumbersExhausted, PrincipalNumbers, Tellable
 from appproxy.tunnel.errors import TunnelRefused
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import ANONYMOUS, NO_DIGEST, OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.stream import Stream
 
 
 class OpeningEnd:

@@ -11,8 +11,9 @@ from appproxy.relay.documents import TunnelRow, read_report
 from appproxy.relay.opener import StreamRequest
 from appproxy.relay.opening_end import OpeningEnd
 from appproxy.tunnel.errors import TunnelError
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import OpenMessage, PeerHello
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.stream import Stream
 
 
 class RelayLinkOwner(Protocol):

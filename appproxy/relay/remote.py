@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from appproxy.relay.opener import NoConnector, StreamRequest, TunnelLink
 from appproxy.relay.relay_link import RelayLink
 from appproxy.tunnel.errors import TunnelRefused
-from appproxy.tunnel.stream import Stream, StreamHandler
+from appproxy.tunnel.handler import StreamHandler
+from appproxy.tunnel.stream import Stream
 
 
 class RemoteOpener:

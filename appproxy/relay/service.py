@@ -22,14 +22,13 @@ from appproxy.config.daemon import (
 )
 from appproxy.config.relay import RelaySettings
 from appproxy.observe.metrics import Key, Metrics
-from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.relay.door import RelayDoor
 from appproxy.relay.edges import Edges
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import BadCertificate
 from appproxy.transport.layers import tls_layer
-from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
+from appproxy.transport.listener import ConnectionLimit, listen
 from appproxy.transport.turn import end_of_turn
 
 RENEWAL_CHECK_SECONDS: Final = 3600.0
@@ -47,7 +46,6 @@ class RelayService(DaemonService):
         self._edges = Edges(reactor, end_of_turn(reactor))
         self._door = RelayDoor(self._edges.accept)
         self._ports: list[IListeningPort] = []
-        self._metrics: MetricsService | None = None
         self._renewing = LoopingCall(self._renew_if_due)
         self._renewing.clock = reactor
 
@@ -59,6 +57,9 @@ class RelayService(DaemonService):
             await self._listen()
         except (CannotListenError, OSError) as error:
             raise CannotStart(EXIT_UNAVAILABLE, f"cannot listen: {error}") from error
+        await self.start_metrics(
+            self._settings.metrics.listen, self._numbers(), lambda: self._edges.attached > 0
+        )
         self._renewing.start(RENEWAL_CHECK_SECONDS, now=False)
         self._log.info("{event}: relay {relay}", event="ready", relay=self._identity.name)
         self.notifier.ready()
@@ -71,8 +72,7 @@ class RelayService(DaemonService):
         await DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
         await DeferredList(self._edges.drain(self._settings.limits.drain_timeout))
         self._edges.stop()
-        if self._metrics is not None:
-            await self._metrics.stopService()
+        await self.stop_metrics()
 
     def reload(self) -> None:
         """The log file was rotated away."""
@@ -82,14 +82,9 @@ class RelayService(DaemonService):
     def _load_identity(self) -> Identity:
         try:
             identity = load(self._settings.identity)
+            identity.check("relay", self.reactor.seconds())
         except NotEnrolled as error:
             raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
-        if identity.role != "relay":
-            raise CannotStart(EXIT_NOT_ENROLLED, f"the identity is that of a {identity.role}, not of a relay")
-        if identity.is_expired(self.reactor.seconds()):
-            raise CannotStart(
-                EXIT_NOT_ENROLLED, "the relay's certificate has expired: run `appproxy enroll` again"
-            )
         return identity
 
     async def _listen(self) -> None:
@@ -99,14 +94,6 @@ class RelayService(DaemonService):
         for text in settings.listen.https:
             address = ListenAddress.parse(text)
             self._ports += await listen(reactor, address, self._door.choose, reactor, tls=tls, limit=limit)
-        metrics_address = ListenAddress.parse(settings.metrics.listen)
-        self._metrics = MetricsService(
-            reactor,
-            lambda build: listen_plain(reactor, metrics_address, build),
-            self._numbers(),
-            lambda: self._edges.attached > 0,
-        )
-        await self._metrics.start()
 
     def _numbers(self) -> Metrics:
         metrics = Metrics()

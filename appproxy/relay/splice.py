@@ -19,7 +19,7 @@ class RequestSide:
     """
     Handles the edge's stream: what comes from the edge goes to the connector.
 
-    A L{appproxy.tunnel.stream.StreamHandler}.
+    A L{appproxy.tunnel.handler.StreamHandler}.
     """
 
     __slots__ = ("_far",)
@@ -61,7 +61,7 @@ class AnswerSide:
     """
     Handles the connector's stream: what comes from the connector goes to the edge.
 
-    A L{appproxy.tunnel.stream.StreamHandler}.
+    A L{appproxy.tunnel.handler.StreamHandler}.
     """
 
     __slots__ = ("_answered", "_failed", "_near")
@@ -111,7 +111,7 @@ class Parked:
     Keeps what an edge sends on a stream that cannot be forwarded yet: at most the
     credit that every stream starts with, since no more is granted.
 
-    A L{appproxy.tunnel.stream.StreamHandler}.
+    A L{appproxy.tunnel.handler.StreamHandler}.
     """
 
     def __init__(self, near: Stream, given_up: Callable[[], None]) -> None:

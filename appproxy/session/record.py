@@ -1,5 +1,6 @@
 """
-The record of a session as it stands in the store, sealed. Pure.
+The record of a session as it stands in the store, sealed, and the pointer to it
+that cookies carry. Pure.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
+import struct
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from appproxy.store.keys import SESSIONS, BadDocument, decode_document, encode_d
 from appproxy.store.sealing import SealBroken, Sealer
 
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
+_POINTER: Final = struct.Struct(">16sQ")
 
 
 def new_session_id() -> str:
@@ -31,6 +34,23 @@ def session_key(session_id: str) -> str:
     if not _SESSION_ID.match(session_id):
         raise ValueError("a session id has 32 hexadecimal digits")
     return SESSIONS + session_id
+
+
+def encode_pointer(session_id: str, now: float) -> bytes:
+    """What a cookie says, before it is sealed: which session, and since when."""
+    return _POINTER.pack(bytes.fromhex(session_id), int(now))
+
+
+def decode_pointer(data: bytes) -> tuple[str, int]:
+    """
+    @return: the session's id, and when the pointer was made.
+    @raise BadDocument: if it is none.
+    """
+    try:
+        session_id, made_at = _POINTER.unpack(data)
+    except struct.error as problem:
+        raise BadDocument("a session's pointer has another size") from problem
+    return session_id.hex(), made_at
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ dict. Deleting the record ends the session at every edge at once.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
@@ -25,7 +24,9 @@ from appproxy.session.outcomes import CookieProblem, NotHere, StoreAway
 from appproxy.session.record import (
     SessionRecord,
     Tokens,
+    decode_pointer,
     decode_record,
+    encode_pointer,
     encode_record,
     new_session_id,
     session_key,
@@ -34,17 +35,9 @@ from appproxy.session.seals import BadSeal, Purpose
 from appproxy.session.single_flight import SingleFlight
 from appproxy.session.spent import CLOCK_SKEW_SECONDS, spent_key
 from appproxy.store.follower import Follower
-from appproxy.store.istore import (
-    Compare,
-    Event,
-    IStore,
-    Item,
-    LeaseNotFound,
-    Listing,
-    Put,
-    StoreError,
-)
+from appproxy.store.istore import Compare, Event, IStore, Item, LeaseNotFound, Listing, Put, StoreError
 from appproxy.store.keys import SESSIONS, BadDocument, encode_document
+from appproxy.store.listeners import Listeners
 from appproxy.store.patience import in_time
 from appproxy.store.sealing import Sealer
 
@@ -64,8 +57,6 @@ _END_AT_ONCE: Final = 1_000
 
 _SWEEP_SECONDS: Final = 1.0
 """A session that reached its maximum ends its streams within this time."""
-
-_POINTER: Final = struct.Struct(">16sQ")
 
 _T = TypeVar("_T")
 _log = Logger()
@@ -107,7 +98,7 @@ class Sessions:
         self._memory = SessionMemory()
         self._opened = self._memory.opened
         self._fetching: SingleFlight[bool] = SingleFlight()
-        self._watchers: list[Callable[[str], None]] = []
+        self._ended: Listeners[str] = Listeners()
         self._follower = Follower(store, SESSIONS, clock, self._read, self._changed, self._memory.distrust)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
@@ -142,7 +133,7 @@ class Sessions:
 
     def watch_ended(self, callback: Callable[[str], None]) -> None:
         """Be told the id of each session that ends, wherever it was ended."""
-        self._watchers.append(callback)
+        self._ended.add(callback)
 
     # Opening
 
@@ -183,12 +174,12 @@ class Sessions:
     def _pointed_at(self, cookie: bytes, host: bytes, now: float) -> str:
         try:
             data = self._keyring.unseal(Purpose.SESSION_COOKIE, host, cookie)
-            session_id, issued_at = _POINTER.unpack(data)
-        except (BadSeal, struct.error):
+            session_id, made_at = decode_pointer(data)
+        except (BadSeal, BadDocument):
             raise CookieProblem("cookie_invalid") from None
-        if now >= issued_at + self._lifetimes.maximum_lifetime + CLOCK_SKEW_SECONDS:
+        if now >= made_at + self._lifetimes.maximum_lifetime + CLOCK_SKEW_SECONDS:
             raise CookieProblem("session_expired")
-        return str(session_id.hex())
+        return session_id
 
     def _grace_ends(self) -> float:
         lost_since = self._follower.lost_since
@@ -196,8 +187,7 @@ class Sessions:
 
     def cookie(self, session_id: str, host: bytes) -> bytes:
         """The cookie's value for one host: a sealed pointer, about 80 bytes."""
-        data = _POINTER.pack(bytes.fromhex(session_id), int(self._now()))
-        return self._keyring.seal(Purpose.SESSION_COOKIE, host, data)
+        return self._keyring.seal(Purpose.SESSION_COOKIE, host, encode_pointer(session_id, self._now()))
 
     def created_at(self, session_id: str) -> float | None:
         """When a session known here began, in seconds since the epoch."""
@@ -363,7 +353,7 @@ class Sessions:
             return
         session = self._memory.sessions.get(session_id)
         if session is None and session_id not in self._fetching:
-            self._tell_ended(session_id)  # not remembered: whoever fetches it learns why
+            self._ended.tell(session_id)  # not remembered: whoever fetches it learns why
             return
         used_at = self._now() if session is None else session.touch_at - self._touch_seconds
         is_idle = self._now() >= used_at + self._lifetimes.idle_lifetime
@@ -391,14 +381,7 @@ class Sessions:
 
     def _end_here(self, session_id: str, reason: str) -> None:
         if self._memory.end(session_id, reason):
-            self._tell_ended(session_id)
-
-    def _tell_ended(self, session_id: str) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(session_id)
-            except Exception:
-                _log.failure("a watcher of sessions failed", fault="ours")
+            self._ended.tell(session_id)
 
     def _ask(self, answer: Deferred[_T]) -> Deferred[_T]:
         return in_time(answer, self._clock)

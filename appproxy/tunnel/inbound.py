@@ -11,6 +11,7 @@ from appproxy.tunnel import frames
 from appproxy.tunnel.config_transfer import ConfigReceiver
 from appproxy.tunnel.errors import TunnelError
 from appproxy.tunnel.frames import BLOCKED, DATA, FIN, MAX_NUMBER, Decoder
+from appproxy.tunnel.handler import DEAF
 from appproxy.tunnel.messages import (
     NO_BODY,
     OpenMessage,
@@ -32,7 +33,6 @@ from appproxy.tunnel.stream import (
     AWAIT_HEAD,
     AWAIT_UPGRADE,
     BODY,
-    DEAF,
     ENDED,
     RAW,
     Stream,

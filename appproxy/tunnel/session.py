@@ -15,6 +15,7 @@ from appproxy.tunnel import frames
 from appproxy.tunnel.config_transfer import ConfigSender
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.frames import MAX_NUMBER
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.inbound import Inbound
 from appproxy.tunnel.listener import TunnelListener
 from appproxy.tunnel.messages import (
@@ -32,7 +33,7 @@ from appproxy.tunnel.messages import (
 from appproxy.tunnel.outbox import Outbox
 from appproxy.tunnel.settings import BOUNDS, CHANGEABLE, PeerSettings, TunnelSettings
 from appproxy.tunnel.state import SessionState
-from appproxy.tunnel.stream import AWAIT_HEAD, AWAIT_UPGRADE, BODY, ENDED, Stream, StreamHandler
+from appproxy.tunnel.stream import AWAIT_HEAD, AWAIT_UPGRADE, BODY, ENDED, Stream
 
 __all__ = ["TunnelListener", "TunnelSession"]
 

@@ -11,11 +11,12 @@ from twisted.logger import Logger
 
 from appproxy.tunnel import frames
 from appproxy.tunnel.errors import TunnelError
+from appproxy.tunnel.handler import DEAF, StreamHandler
 from appproxy.tunnel.messages import PeerHello, Role, pack_number
 from appproxy.tunnel.outbox import KIB, Outbox
 from appproxy.tunnel.principals import Principals
 from appproxy.tunnel.settings import PeerSettings, TunnelSettings
-from appproxy.tunnel.stream import DEAF, ENDED, Stream, StreamHandler
+from appproxy.tunnel.stream import ENDED, Stream
 
 if TYPE_CHECKING:
     from appproxy.tunnel.session import TunnelListener

@@ -5,7 +5,7 @@ One exchange inside a tunnel: the only meeting point of HTTP and tunnel.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from appproxy.tunnel.frames import (
     BLOCKED,
@@ -21,6 +21,7 @@ from appproxy.tunnel.frames import (
     limit_of,
     pack_header,
 )
+from appproxy.tunnel.handler import DEAF, StreamHandler
 from appproxy.tunnel.messages import pack_reason
 from appproxy.tunnel.outbox import PROMPT_SHARE, QUEUED_FULL
 
@@ -53,56 +54,6 @@ AFTER_DATA: Final = (_NO, BODY, BODY, RAW, _NO, _NO, _NO)
 AFTER_TRAILERS: Final = (_NO, TRAILED, TRAILED, _NO, _NO, _NO, _NO)
 AFTER_END: Final = (_NO, ENDED, ENDED, ENDED, ENDED, ENDED, _NO)
 AFTER_UPGRADED: Final = (_NO, RAW, _NO, _NO, _NO, _NO, _NO)
-
-
-class StreamHandler(Protocol):
-    """
-    What a stream calls, synchronously, as frames arrive.
-
-    C{ended} and C{reset} come at most once each; after C{reset} nothing comes.
-    """
-
-    def head(self, payload: bytes) -> None:
-        """The opener's side only: a response head; several if the first ones are 1xx."""
-
-    def data(self, data: bytes) -> None:
-        """Bytes of body. They still come after L{Stream.pause}, up to the credit that was granted."""
-
-    def trailers(self, payload: bytes) -> None:
-        """Trailers; only L{ended} follows."""
-
-    def ended(self) -> None:
-        """The peer's direction is complete."""
-
-    def upgraded(self) -> None:
-        """The opener's side only: from here on both directions are raw bytes."""
-
-    def reset(self, reason: str, detail: str) -> None:
-        """The stream is gone; what was not delivered never will be."""
-
-    def writable(self, writable: bool) -> None:
-        """Pause (C{False}) or go on (C{True}) calling L{Stream.write}."""
-
-
-class _Deaf:
-    """Handles what still arrives for a stream that nobody listens to any more."""
-
-    def head(self, payload: bytes) -> None: ...
-
-    def data(self, data: bytes) -> None: ...
-
-    def trailers(self, payload: bytes) -> None: ...
-
-    def ended(self) -> None: ...
-
-    def upgraded(self) -> None: ...
-
-    def reset(self, reason: str, detail: str) -> None: ...
-
-    def writable(self, writable: bool) -> None: ...
-
-
-DEAF: Final[StreamHandler] = _Deaf()
 
 
 class Stream:

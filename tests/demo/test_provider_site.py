@@ -16,7 +16,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.demo.page import DemoPages, site_of
-from appproxy.demo.provider import CODE_LIFETIME_SECONDS, DemoClient, DemoUser, Kept, Provider
+from appproxy.demo.provider import CODE_LIFETIME_SECONDS, Provider
+from appproxy.demo.provider_data import DemoClient, DemoUser, Kept
 from appproxy.demo.provider_site import provider_resource
 from tests.pages.support import Answer, Page, ask_site
 

@@ -274,9 +274,12 @@ class EndTests(EdgeTestCase):
         def broken(_session_id: str) -> None:
             raise RuntimeError("broken watcher")
 
-        self.edge.sessions._watchers.insert(0, broken)
+        told: list[str] = []
+        self.edge.sessions.watch_ended(broken)
+        self.edge.sessions.watch_ended(told.append)
         self.successResultOf(self.edge.sessions.end(self.session_id, "sign_out"))
         self.assert_ended("session_ended")
+        self.assertEqual(told, [self.session_id])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_maximum_lifetime(self) -> None:

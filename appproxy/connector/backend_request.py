@@ -1,0 +1,157 @@
+"""
+What a stream asks of a backend, and whether this connector may ask it at all:
+decided before any backend is spoken to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+from appproxy.connector.backend_connection import AnswerListener, BackendConnection, Owner
+from appproxy.connector.dial import BackendError
+from appproxy.connector.pool import SHARED
+from appproxy.connector.request_head import UnfitHead, request_head
+from appproxy.connector.served import CatalogCopy, Served
+from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, Headers, ResponseHead
+from appproxy.httpwire.rules import rebuild_response
+from appproxy.httpwire.wire_heads import pack_response, unpack_request
+from appproxy.httpwire.writer import Framer
+from appproxy.model.principal import Principal
+from appproxy.sso.errors import SignOnError
+from appproxy.tunnel.messages import OpenMessage
+
+
+class BackendRequest:
+    """
+    One request as its backend gets it, and what of that its answer depends on.
+
+    @ivar method: as sent.
+    @ivar head: its bytes.
+    @ivar upgrade: the token that it asks for, if it does.
+    @ivar timeout: how long its backend may be silent, in seconds.
+    """
+
+    __slots__ = ("_binds", "_framer", "_key", "_owner", "_served", "head", "method", "timeout", "upgrade")
+
+    def __init__(self, served: Served, principal: Principal | None, message: OpenMessage) -> None:
+        """
+        @param principal: the user, L{None} for anybody.
+        @raise SignOnError: if the user cannot be signed on.
+        @raise BadMessage: for a head that nobody may send.
+        @raise UnfitHead: for a head that no edge of ours sends.
+        """
+        signed_on = served.sign_on.headers(principal)
+        method, target, headers = unpack_request(message.head)
+        self._served = served
+        self._binds = binds_connection(headers, AUTHORIZATION)
+        self._framer = Framer(message.body, (1, 1)) if message.body != NO_BODY else None
+        self._key = message.principal_number if served.sign_on.binds_connection else SHARED
+        self._owner = Owner(message.client_connection, message.principal_number)
+        self.method = method
+        self.timeout = served.backend.backend_timeout
+        self.upgrade, self.head = request_head(
+            served, method, target, headers, signed_on, message.body, message.upgrade
+        )
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice harms nobody."""
+        return self.method in SAFE_METHODS and self._framer is None and self.upgrade is None
+
+    # -- its connection
+
+    def kept_connection(self) -> BackendConnection | None:
+        """A connection that is there already and may carry it."""
+        pool = self._served.pool
+        connection = pool.take_private(self._owner)
+        if connection is None and self.upgrade is None:
+            connection = pool.take(self._key)
+        return connection
+
+    def connect(self) -> Deferred[BackendConnection]:
+        """A new connection."""
+        return self._served.pool.connect()
+
+    def begin(self, connection: BackendConnection, listener: AnswerListener) -> None:
+        """Take a connection into use for it."""
+        if self._binds:
+            self.bind(connection)
+        connection.begin(listener, self.method, self.upgrade)
+
+    def bind(self, connection: BackendConnection) -> None:
+        """
+        NTLM and Negotiate authenticate the connection: from the first sign of
+        them it belongs to this client's connection alone, or the next visitor
+        would be the first.
+        """
+        if not self._served.sign_on.binds_connection:
+            self._served.pool.make_private(connection, self._owner)
+
+    def give_back(self, connection: BackendConnection, clean: bool) -> None:
+        """
+        Done with the connection.
+
+        @param clean: whether it may carry another request.
+        """
+        self._served.pool.release(connection, self._key, clean)
+
+    # -- its body and its answer
+
+    def body(self, data: bytes) -> bytes:
+        """
+        Some of its body, framed.
+
+        @raise BadMessage: if it is longer than was said.
+        """
+        return self._framer.data(data) if self._framer is not None else b""
+
+    def body_end(self, trailers: Headers) -> bytes:
+        """
+        The end of its body, framed.
+
+        @raise BadMessage: if it is shorter than was said.
+        """
+        if self._framer is None:
+            return b""
+        return self._framer.end(self._served.rules.filter_trailers(trailers))
+
+    def answer_head(self, head: ResponseHead) -> bytes:
+        """
+        The head of an answer as the tunnel carries it: translated.
+
+        @raise BadMessage: if no tunnel can carry it.
+        """
+        served, body, status = self._served, head.body, head.status
+        headers = rebuild_response(head.headers, keep_length=body == NO_BODY and status >= 200)
+        if served.backend.translate_host_header:
+            headers = served.translator.response_headers(headers)
+        return pack_response(status, body, headers)
+
+
+def prepare(
+    message: OpenMessage, catalog: CatalogCopy, principal_of: Callable[[int], Principal | None]
+) -> BackendRequest:
+    """
+    Decide whether a stream is served, and how.
+
+    @raise BackendError: if it is not.
+    """
+    served = catalog.get(message.application)
+    if served is None:
+        raise BackendError("backend_not_allowed", "this connector's group does not serve the application")
+    if served.refusal:
+        raise BackendError("backend_not_allowed", served.refusal)
+    number = message.principal_number
+    principal = principal_of(number) if number else None
+    if principal is None and (number or not served.passthrough):
+        raise BackendError("backend_not_allowed", "an anonymous request for an application with sign-in")
+    try:
+        return BackendRequest(served, principal, message)
+    except SignOnError as problem:
+        raise BackendError("sso_failed", str(problem)) from problem
+    except (BadMessage, UnfitHead) as problem:
+        raise BackendError("bug", str(problem)) from problem
