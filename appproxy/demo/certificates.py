@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from appproxy.pki.issuing import key_usage
+
 LIFETIME: Final = timedelta(days=365)
 """Browsers refuse server certificates that are valid for more than 398 days."""
 
@@ -50,7 +52,7 @@ def make_certificate(domain: str, time: datetime) -> tuple[bytes, bytes]:
     ca = (
         _builder(ca_name, ca_name, ca_key.public_key(), time)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .add_extension(
             x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=None),
             critical=True,
@@ -63,7 +65,7 @@ def make_certificate(domain: str, time: datetime) -> tuple[bytes, bytes]:
         _builder(_name(domain), ca_name, key.public_key(), time)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
@@ -89,20 +91,6 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(time - timedelta(hours=1))
         .not_valid_after(time + LIFETIME)
-    )
-
-
-def _key_usage(sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

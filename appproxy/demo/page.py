@@ -8,12 +8,11 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from appproxy.pages.assets import Asset, AssetsResource, packaged_assets
-from appproxy.pages.pages import SIGN_OUT_PATH
+from appproxy.pages.pages import SIGN_OUT_PATH, template_environment
 
 ASSETS_PATH: Final = b"assets"
 
@@ -36,13 +35,7 @@ class DemoPages:
 
     def __init__(self, portal_url: str) -> None:
         self.assets = packaged_assets() | {name: _own(name) for name in _OWN_ASSETS}
-        self._environment = Environment(
-            loader=FileSystemLoader([_HERE / "templates", _PRODUCT_TEMPLATES]),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = template_environment(_HERE / "templates", _PRODUCT_TEMPLATES)
         self._environment.globals.update(
             portal_url=portal_url,
             sign_out_path=SIGN_OUT_PATH,

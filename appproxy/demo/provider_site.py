@@ -87,7 +87,7 @@ class _Json(Resource):
         return json.dumps(self._content(), indent=2).encode() + b"\n"
 
 
-class _Home(Resource):
+class _Page(Resource):
     isLeaf = True
 
     def __init__(self, provider: Provider, pages: DemoPages) -> None:
@@ -95,18 +95,13 @@ class _Home(Resource):
         self._provider = provider
         self._pages = pages
 
+
+class _Home(_Page):
     def render_GET(self, request: Request) -> bytes:
         return self._pages.respond(request, "provider_home.html", title=TITLE)
 
 
-class _Authorize(Resource):
-    isLeaf = True
-
-    def __init__(self, provider: Provider, pages: DemoPages) -> None:
-        Resource.__init__(self)
-        self._provider = provider
-        self._pages = pages
-
+class _Authorize(_Page):
     def render_GET(self, request: Request) -> bytes:
         asked = provider_request(self._provider, request)
         refused = self._provider.refuse_authorization(asked)
@@ -183,14 +178,7 @@ class _UserInfo(Resource):
     render_POST = render_GET
 
 
-class _EndSession(Resource):
-    isLeaf = True
-
-    def __init__(self, provider: Provider, pages: DemoPages) -> None:
-        Resource.__init__(self)
-        self._provider = provider
-        self._pages = pages
-
+class _EndSession(_Page):
     def render_GET(self, request: Request) -> bytes:
         answer = self._provider.end_session(provider_request(self._provider, request))
         if answer is not None:

@@ -53,6 +53,17 @@ def support_of(text: str, subject: str = "") -> Support:
     return Support(text)
 
 
+def template_environment(*folders: Path) -> Environment:
+    """Templates in which everything is escaped, and a name that is missing is an error."""
+    return Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 class Pages:
     """
     The pages of one edge.
@@ -81,13 +92,7 @@ class Pages:
         self.assets = packaged_assets()
         if logo is not None:
             self.assets["logo"] = read_logo(logo)
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = template_environment(_TEMPLATES)
         self._environment.globals.update(
             title=title,
             portal_url=portal_url,

@@ -105,7 +105,7 @@ def make_certificate(
         _builder(key, x509.Name([]), issuer.certificate.subject, now, until)
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(_usages(role)), critical=False)
     )
     return _signed(builder, issuer)
@@ -137,10 +137,11 @@ def _builder(
 def _as_authority(builder: x509.CertificateBuilder, *, levels_below: int) -> x509.CertificateBuilder:
     return builder.add_extension(
         x509.BasicConstraints(ca=True, path_length=levels_below), critical=True
-    ).add_extension(_key_usage(signs_certificates=True), critical=True)
+    ).add_extension(key_usage(signs_certificates=True), critical=True)
 
 
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """What a key is for: certificates alone, or handshakes alone (RFC 5280, section 4.2.1.3)."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,

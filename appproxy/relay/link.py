@@ -74,20 +74,7 @@ class ConnectorLink(OpeningEnd):
         """
         principal = request.principal
         key = "" if principal is None else principal.session_id
-        number, digest = self._number(key, principal, request.claims)
-        message = OpenMessage(
-            request.deadline_ms,
-            request.transaction_id,
-            request.application,
-            self._revision_for(request.revision),
-            number,
-            digest,
-            request.body,
-            request.upgrade,
-            request.head,
-            request.client_connection,
-        )
-        return self._send(message, handler)
+        return self._open(request, handler, key, self._revision_for(request.revision))
 
     def forward(
         self, message: OpenMessage, client: int, key: Hashable, user: Tellable | None, handler: StreamHandler
@@ -134,11 +121,6 @@ class ConnectorLink(OpeningEnd):
             self._told, self._told_revision = payload, revision
             assert self._session is not None
             self._session.send_config(revision, payload)
-
-    def send_renewed(self, payload: bytes) -> None:
-        """Answer a request for a new certificate."""
-        if self._session is not None and not self._lost:
-            self._session.send_renew(payload)
 
     # -- AcceptedEnd
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from appproxy.relay.opener import StreamRequest
 from appproxy.relay.principals import NumbersExhausted, PrincipalNumbers, Tellable
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.handler import StreamHandler
@@ -63,6 +64,11 @@ class OpeningEnd:
         if self._session is not None and not self._lost:
             self._session.send_client_gone(client_connection)
 
+    def send_renewed(self, payload: bytes) -> None:
+        """Answer the peer's request for a certificate."""
+        if self._session is not None and not self._lost:
+            self._session.send_renew(payload)
+
     def leave(self) -> None:
         """Take no new streams; those under way finish."""
         if not self._leaving and self._session is not None and not self._lost:
@@ -89,6 +95,37 @@ class OpeningEnd:
             self.leave()
             raise TunnelRefused("draining", "no principal number is left") from None
         return numbered.number, numbered.digest
+
+    def _open(
+        self,
+        request: StreamRequest,
+        handler: StreamHandler,
+        key: Hashable,
+        revision: int,
+        stay: bool = False,
+    ) -> Stream:
+        """
+        Open the stream that is wanted.
+
+        @param key: tells the user from all others of this tunnel.
+        @param revision: the catalog's, as the peer knows it.
+        @raise TunnelRefused: if the tunnel takes no more.
+        """
+        number, digest = self._number(key, request.principal, request.claims)
+        message = OpenMessage(
+            request.deadline_ms,
+            request.transaction_id,
+            request.application,
+            revision,
+            number,
+            digest,
+            request.body,
+            request.upgrade,
+            request.head,
+            request.client_connection,
+            stay,
+        )
+        return self._send(message, handler)
 
     def _send(self, message: OpenMessage, handler: StreamHandler) -> Stream:
         """

@@ -12,7 +12,7 @@ from appproxy.relay.opener import StreamRequest
 from appproxy.relay.opening_end import OpeningEnd
 from appproxy.tunnel.errors import TunnelError
 from appproxy.tunnel.handler import StreamHandler
-from appproxy.tunnel.messages import OpenMessage, PeerHello
+from appproxy.tunnel.messages import PeerHello
 from appproxy.tunnel.stream import Stream
 
 
@@ -67,21 +67,7 @@ class RelayLink(OpeningEnd):
             # Each group is told other claims: there, the same user is another principal.
             key = (principal.session_id, group)
             self._groups.add(group)
-        number, digest = self._number(key, principal, request.claims)
-        message = OpenMessage(
-            request.deadline_ms,
-            request.transaction_id,
-            request.application,
-            request.revision,
-            number,
-            digest,
-            request.body,
-            request.upgrade,
-            request.head,
-            request.client_connection,
-            stay,
-        )
-        return self._send(message, handler)
+        return self._open(request, handler, key, request.revision, stay)
 
     def forget(self, session_id: str) -> None:
         """A session ended."""
@@ -108,11 +94,6 @@ class RelayLink(OpeningEnd):
         if self._principals is not None and not self._lost:
             assert self._session is not None
             self._session.send_config(revision, payload)
-
-    def send_renewed(self, payload: bytes) -> None:
-        """Answer a request for a certificate."""
-        if self._session is not None and not self._lost:
-            self._session.send_renew(payload)
 
     def lost(self) -> None:
         """The connection is gone."""
