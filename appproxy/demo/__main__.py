@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def main() -> int:
     from twisted.internet import reactor
 
     arguments = _arguments()
+    # A script's background job begins with SIGINT ignored, and Twisted would leave it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(reactor, Demo(reactor, arguments.state, arguments.port, _tell), _show, _tell)
 
 
