@@ -35,7 +35,7 @@ class BackendRequest:
     @ivar timeout: how long its backend may be silent, in seconds.
     """
 
-    __slots__ = ("_binds", "_framer", "_key", "_owner", "_served", "head", "method", "timeout", "upgrade")
+    __slots__ = ("_binds", "_framer", "_key", "_message", "_served", "head", "method", "timeout", "upgrade")
 
     def __init__(self, served: Served, principal: Principal | None, message: OpenMessage) -> None:
         """
@@ -46,16 +46,20 @@ class BackendRequest:
         """
         signed_on = served.sign_on.headers(principal)
         method, target, headers = unpack_request(message.head)
+        self._message = message
         self._served = served
         self._binds = binds_connection(headers, AUTHORIZATION)
         self._framer = Framer(message.body, (1, 1)) if message.body != NO_BODY else None
         self._key = message.principal_number if served.sign_on.binds_connection else SHARED
-        self._owner = Owner(message.client_connection, message.principal_number)
         self.method = method
         self.timeout = served.backend.backend_timeout
         self.upgrade, self.head = request_head(
             served, method, target, headers, signed_on, message.body, message.upgrade
         )
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self._message.client_connection, self._message.principal_number)
 
     @property
     def repeatable(self) -> bool:
@@ -67,7 +71,7 @@ class BackendRequest:
     def kept_connection(self) -> BackendConnection | None:
         """A connection that is there already and may carry it."""
         pool = self._served.pool
-        connection = pool.take_private(self._owner)
+        connection = pool.take_private(self._owner) if pool.by_client else None
         if connection is None and self.upgrade is None:
             connection = pool.take(self._key)
         return connection

@@ -28,6 +28,7 @@ class Pool:
     @param dial: opens a new connection; the pool gives it the callback to call
         when the connection is closed.
     @param maximum_idle: kept idle at most, shared and per-user ones together.
+    @ivar by_client: private connections, by the client's connection and by owner.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Pool:
         self._idle_timeout_seconds = idle_timeout_seconds
         self._idle: dict[Hashable, list[BackendConnection]] = {}
         self._idle_keys: dict[BackendConnection, Hashable] = {}
-        self._private: dict[int, dict[Owner, BackendConnection]] = {}
+        self.by_client: dict[int, dict[Owner, BackendConnection]] = {}
         self._all: set[BackendConnection] = set()
         self._sweep: Timer | None = None
         self._closed = False
@@ -63,11 +64,11 @@ class Pool:
     @property
     def private(self) -> int:
         """How many belong to one client connection each."""
-        return sum(map(len, self._private.values()))
+        return sum(map(len, self.by_client.values()))
 
     def take_private(self, owner: Owner) -> BackendConnection | None:
         """The connection that is this client's alone, if there is one and it is free."""
-        owned = self._private.get(owner.client)
+        owned = self.by_client.get(owner.client)
         connection = owned.get(owner) if owned else None
         return connection if connection is not None and connection.open and not connection.busy else None
 
@@ -93,7 +94,7 @@ class Pool:
         """Take a connection back after an exchange; only a clean one is kept."""
         owner = connection.owner
         if owner is not None:
-            keep = clean and self._private.get(owner.client, {}).get(owner) is connection
+            keep = clean and self.by_client.get(owner.client, {}).get(owner) is connection
         else:
             keep = clean and len(self._idle_keys) < self._maximum_idle
         if not keep or self._closed:
@@ -113,18 +114,18 @@ class Pool:
         if connection.owner is None:
             connection.owner = owner
             if owner.client:
-                self._private.setdefault(owner.client, {})[owner] = connection
+                self.by_client.setdefault(owner.client, {})[owner] = connection
 
     def owner_gone(self, client: int) -> None:
         """The client's connection is closed."""
-        self._disown(self._private.pop(client, {}).values())
+        self._disown(self.by_client.pop(client, {}).values())
 
     def forget_user(self, user: int) -> None:
         """The user's session ended: their connections go."""
         for connection in self._idle.pop(user, []):
             del self._idle_keys[connection]
             connection.discard()
-        for owned in list(self._private.values()):
+        for owned in list(self.by_client.values()):
             self._disown([owned[owner] for owner in owned if owner.user == user])
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class Pool:
         self._idle_keys.clear()
         for connection in idle:
             connection.discard()
-        for client in list(self._private):
+        for client in list(self.by_client):
             self.owner_gone(client)
         if self._sweep is not None:
             self._sweep.cancel()
@@ -163,11 +164,11 @@ class Pool:
 
     def _forget_private(self, connection: BackendConnection) -> None:
         owner = connection.owner
-        owned = self._private.get(owner.client) if owner is not None else None
+        owned = self.by_client.get(owner.client) if owner is not None else None
         if owner is not None and owned is not None and owned.get(owner) is connection:
             del owned[owner]
             if not owned:
-                del self._private[owner.client]
+                del self.by_client[owner.client]
 
     def _sweep_later(self) -> None:
         if self._sweep is None and not self._closed:
@@ -182,7 +183,7 @@ class Pool:
                 connection.discard()
         self._idle = {key: waiting for key, waiting in self._idle.items() if waiting}
         lost = self._seconds() - PRIVATE_IDLE_SECONDS
-        for owned in list(self._private.values()):
+        for owned in list(self.by_client.values()):
             self._disown([each for each in owned.values() if not each.busy and each.idle_since <= lost])
-        if self._idle or self._private:
+        if self._idle or self.by_client:
             self._sweep_later()

@@ -170,11 +170,9 @@ class Exchange:
         """The client's connection is closed: nobody waits for the answer."""
         if self._done:
             return
-        stream = self._stream
-        if stream is not None:
-            if self._upgraded:
-                stream.end()
-            stream.reset("cancelled")
+        if self._upgraded and self._stream is not None:
+            self._stream.end()
+        self._reset_stream("cancelled")
         if not self._transaction.reason and not self._upgraded:
             self._transaction.reason = "client_gone"
         self._finish()
@@ -394,6 +392,7 @@ class Exchange:
     def _finish(self) -> None:
         self._done = True
         self._stream = None
-        self._cancel_timers()
+        if self._timer is not None or self._upload is not None:
+            self._cancel_timers()
         self._services.live.remove(self, self._session_id, self._forward.view.id)
         self._services.finished(self._transaction)

@@ -4,7 +4,6 @@ The requests of one HTTP/1.1 connection: read, and handled one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from appproxy.edge.answer_line import AnswerLine
@@ -75,8 +74,11 @@ class RequestSequence(AnswerLine):
             if self._sink is not None:
                 self._sink.client_data(data)
         else:
-            events = self._parse(self._parser.feed, data)
-            if events is not None:
+            try:
+                events = self._parser.feed(data)
+            except BadMessage as problem:
+                self._bad_message(problem)
+            else:
                 self._pump(events)
 
     def _line_lost(self) -> None:
@@ -123,13 +125,6 @@ class RequestSequence(AnswerLine):
 
     # -- one after the other
 
-    def _parse(self, parse: Callable[..., list[RequestEvent]], *data: bytes) -> list[RequestEvent] | None:
-        try:
-            return parse(*data)
-        except BadMessage as problem:
-            self._bad_message(problem)
-            return None
-
     def _pump(self, events: list[RequestEvent]) -> None:
         """Act on events, then on those of the next request, without recursion."""
         if self._pumping:
@@ -157,7 +152,11 @@ class RequestSequence(AnswerLine):
             # Whoever asks and does not read gets no further answers into our memory.
             return None
         self._between = True
-        return self._parse(self._parser.next) or None
+        try:
+            return self._parser.next() or None
+        except BadMessage as problem:
+            self._bad_message(problem)
+            return None
 
     def _pace(self) -> None:
         """Read on, unless something has to happen first."""
