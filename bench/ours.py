@@ -178,11 +178,13 @@ class Ours:
 
     def _start_daemon(self, daemon: Daemon, settings: Settings) -> None:
         config = self.write(daemon, settings)
-        command = (_PROGRAMS / "twistd", "--nodaemon", f"appproxy-{daemon}", "--config", config)
-        process = Process(daemon, command, self._folder / daemon)
+        process = Process(daemon, self._command(daemon, config), self._folder / daemon)
         self._started[daemon] = process
         log: Path = settings["log"]["file"]
         process.wait_until(lambda: log.exists() and _READY in log.read_text(), "was ready")
+
+    def _command(self, daemon: Daemon, config: Path) -> Sequence[str | Path]:
+        return (_PROGRAMS / "twistd", "--nodaemon", f"appproxy-{daemon}", "--config", config)
 
 
 class OursOnStockTransport(Ours):
