@@ -40,6 +40,7 @@ class Target:
 
     def write(self, path: Path) -> Path:
         """A file for L{read_target}: a cookie does not belong on a command line."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o600)
         path.write_text(json.dumps(asdict(self)))
         return path
