@@ -86,13 +86,13 @@ async def _main(reactor: Any, store_path: str, key_path: str, count: int, hosts:
     ids: list[str] = []
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
-        ids += await gatherResults([sessions.create(user(number), _tokens()) for number in numbers])
+        ids += await gatherResults([sessions.create(user(number), tokens()) for number in numbers])
     json.dump(_cookies(sessions, ids, hosts), sys.stdout)
     sessions.stop()
     await store.close()
 
 
-def _tokens() -> Tokens:
+def tokens() -> Tokens:
     """About as large as a provider's: three parts of base64."""
     methods = ("pwd", "mfa")
     return Tokens(id_token="x" * 900, refresh_token="x" * 600, provider_session="x" * 36, methods=methods)
