@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, cast
 
 from twisted.internet.task import Clock
@@ -28,6 +29,7 @@ from appproxy.observe.metrics import Metrics
 from appproxy.observe.transaction import Transaction, TransactionIds
 from appproxy.policy.decide import decide
 from appproxy.transport.wheel import TimerWheel
+from bench.section import Section, table
 from bench.stages import HOST, PORT, Stages, make_stages, the_application
 from bench.tunnel_pair import TunnelPair
 
@@ -80,6 +82,21 @@ def measure_budget() -> list[Cost]:
     return [Cost(part.name, part.where, _time(part), part.within) for part in _parts(make_stages())]
 
 
+def section(folder: Path) -> Section:
+    """
+    Measure it all.
+
+    @param folder: not needed.
+    """
+    costs = measure_budget()
+    text = (
+        "Microseconds of each part, the least of several measurements of it alone in one process. Not in it: "
+        "the transports (TLS, system calls), the reactor, and what holds the parts together."
+    )
+    values = {f"{cost.where}: {cost.name}": cost.microseconds for cost in costs}
+    return Section("budget", "What each part of a request costs", [text, "", *budget_lines(costs)], values)
+
+
 def total(costs: Sequence[Cost]) -> float:
     """Microseconds of all parts together."""
     return sum(cost.microseconds for cost in costs if not cost.within)
@@ -87,11 +104,11 @@ def total(costs: Sequence[Cost]) -> float:
 
 def budget_lines(costs: Sequence[Cost]) -> list[str]:
     """The table, in Markdown."""
-    lines = ["| part of a request | where | us |", "|---|---|---|"]
-    for cost in costs:
-        name = f"... of that: {cost.name}" if cost.within else cost.name
-        lines.append(f"| {name} | {cost.where} | {cost.microseconds:.2f} |")
-    return [*lines, f"| **together** | | **{total(costs):.1f}** |"]
+    rows = [
+        [f"... of that: {cost.name}" if cost.within else cost.name, cost.where, f"{cost.microseconds:.2f}"]
+        for cost in costs
+    ]
+    return table(["part", "where", "us"], [*rows, ["**together**", "", f"**{total(costs):.1f}**"]])
 
 
 def _time(part: Part) -> float:

@@ -61,8 +61,8 @@ def make_stages() -> Stages:
     sessions, cookies = _signed_in()
     gate = _gate(sessions)
     name = SESSION_COOKIE.decode()
-    by_host = {HOST: [f"{name}={cookie.decode()}" for cookie in cookies]}
-    raw = [text.encode() for text in compose("1k", PORT, by_host, count=REQUESTS)]
+    sent_along = [f"{name}={cookie.decode()}" for cookie in cookies]
+    raw = [text.encode() for text in compose("1k", f"{HOST}:{PORT}", sent_along, count=REQUESTS)]
     heads = [_parsed(each) for each in raw]
     facts = ConnectionFacts("127.0.0.1", HOST.encode(), b"https", PORT)
     verdicts: list[Forward] = []
