@@ -12,6 +12,7 @@ from typing import Any, Final
 from appproxy.cli.client import AdminClient
 from appproxy.pki.enrolment_client import enroll
 from appproxy.pki.join_token import parse_token
+from bench.browser import REQUESTS
 from bench.figures import Figure, noise
 from bench.load import Sample
 from bench.origin import Origin
@@ -23,13 +24,11 @@ from bench.section import Section, Values, table
 from bench.system import System
 
 CONNECTORS: Final = 100
+FEW_SESSIONS: Final = 10
 MANY_SESSIONS: Final = 100_000
-_REQUESTS: Final = 20_000
-"""Different ones: of a hundred thousand sessions, so many are at work."""
-
-_WARM_UP_SECONDS: Final = 8
 _ROUNDS: Final = 3
 _SECONDS: Final = 3
+_LEAD_IN: Final = 2
 _ROOT: Final = Path(__file__).parents[1]
 
 
@@ -76,9 +75,9 @@ def section(folder: Path) -> Section:
     """Measure it all: about three minutes."""
     origin = Origin(folder / "origin")
     systems = _systems(folder, origin.port)
-    with running(folder, origin, systems, requests=_REQUESTS) as rounds:
-        rounds.warm_up(_WARM_UP_SECONDS)
-        rounds.load(MAIN_CASE, _ROUNDS, _SECONDS)
+    with running(folder, origin, systems) as rounds:
+        rounds.warm_up()
+        rounds.load(MAIN_CASE, _ROUNDS, _SECONDS, lead_in=_LEAD_IN)
         rounds.remember_memory()
     rows = [_row(name, runs, rounds.measured) for (name, _), runs in rounds.measured.samples.items()]
     values = {"rows": rows, "noise": _noise(rows, rounds.measured)}
@@ -87,17 +86,24 @@ def section(folder: Path) -> Section:
 
 def _systems(folder: Path, origin_port: int) -> list[System]:
     def grown(name: str, **sizes: int) -> System:
-        return Grown(name, folder / name.replace(" ", "-").replace(",", ""), origin_port, **sizes)
+        return Grown(name, folder / _folder(name), origin_port, **sizes)
+
+    def connected(name: str, **sizes: int) -> System:
+        return ManyConnectors(name, folder / _folder(name), origin_port, **sizes)
 
     return [
         grown(f"1 application, 1 connector, {SESSIONS:,} sessions"),
         grown("100 applications", applications=100),
         grown("1,000 applications", applications=1_000),
-        ManyConnectors(f"{CONNECTORS} connectors", folder / "connectors", origin_port),
-        grown("10 sessions", sessions=10),
-        grown(f"{_REQUESTS:,} sessions", sessions=_REQUESTS),
+        grown(f"{FEW_SESSIONS} sessions", sessions=FEW_SESSIONS),
         grown(f"{MANY_SESSIONS:,} sessions", sessions=MANY_SESSIONS),
+        connected(f"{CONNECTORS} connectors"),
+        connected(f"{CONNECTORS} connectors, {FEW_SESSIONS} sessions", sessions=FEW_SESSIONS),
     ]
+
+
+def _folder(name: str) -> str:
+    return name.replace(",", "").replace(" ", "-")
 
 
 def _row(name: str, runs: Sequence[Sample], measured: Measured) -> Values:
@@ -123,9 +129,10 @@ def _noise(rows: Sequence[Values], measured: Measured) -> str:
 
 def _lines(values: Values) -> list[str]:
     text = (
-        f"1 KB, 64 connections, {_REQUESTS:,} different requests in a circle, all of them to one application; "
-        f"each row changes one thing of the first. Of {MANY_SESSIONS:,} sessions, {_REQUESTS:,} are at work; "
-        f"the {CONNECTORS} connectors share one process, serve one group and take turns."
+        f"1 KB, 64 connections, {REQUESTS:,} different requests in a circle, all of them to one application; "
+        f"each row changes one thing of the first. Of {MANY_SESSIONS:,} sessions, {REQUESTS:,} are at work. "
+        f"The {CONNECTORS} connectors share one process, serve one group and take turns: a tunnel's writes "
+        "are shared by fewer requests, and each user has to be told to each of them once."
     )
     noisy = [f"**Not a quiet run: {values['noise']}.**", ""] if values["noise"] else []
     heads = [

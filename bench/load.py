@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.browser import CLOSE_EVERY, REQUESTS, compose, write_requests
+from bench.browser import CLOSE_EVERY, compose, write_requests
 from bench.origin import SIZES, Origin
 from bench.processes import BenchError, CpuMeter, CpuReading
 from bench.system import System
@@ -131,18 +131,15 @@ def check(wrk: Wrk, case: Case, asked_of_origin: int) -> None:
         raise BenchError(f"{case.label}: {problem}")
 
 
-def measure(
-    system: System, case: Case, origin: Origin, folder: Path, seconds: int, *, requests: int = REQUESTS
-) -> Sample:
+def measure(system: System, case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
     """
     Put a system under load.
 
-    @param folder: for the file of requests.
-    @param requests: how many different ones.
+    @param folder: for files of requests, which serve again.
     @raise BenchError: if the answers were not right.
     """
     authority = f"{system.host}:{system.port}"
-    file = _write(folder, case, authority, system.cookies, requests)
+    file = _requests(folder, case, authority, system.cookies)
     meter = CpuMeter(system.pids(), origin.pids())
     return _sample(f"https://{authority}/", file, case, origin, seconds, meter)
 
@@ -150,15 +147,18 @@ def measure(
 def measure_directly(case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
     """The same load put on the origin itself, without TLS: what there is to add to."""
     authority = f"origin.localhost:{origin.port}"
-    file = _write(folder, case, authority, (), REQUESTS)
+    file = _requests(folder, case, authority, ())
     meter = CpuMeter({"origin": origin.pids()})
     return _sample(f"http://{authority}/", file, case, origin, seconds, meter)
 
 
-def _write(folder: Path, case: Case, authority: str, cookies: Sequence[str], count: int) -> Path:
-    close_every = CLOSE_EVERY if case.renewed else 0
-    file = folder / "requests"
-    write_requests(file, compose(case.size, authority, cookies, close_every=close_every, count=count))
+def _requests(folder: Path, case: Case, authority: str, cookies: Sequence[str]) -> Path:
+    """The file of requests, the same in every run."""
+    kind = f"{case.size}{'-renewed' if case.renewed else ''}"
+    file = folder / f"requests-{authority.replace(':', '-')}-{kind}"
+    if not file.exists():
+        close_every = CLOSE_EVERY if case.renewed else 0
+        write_requests(file, compose(case.size, authority, cookies, close_every=close_every))
     return file
 
 

@@ -25,7 +25,7 @@ DIRECT: Final = "origin alone"
 
 _WARM_UP: Final = Case("1k", 64)
 _WARM_UP_SECONDS: Final = 2
-"""Long enough that every session was seen once: what is measured is a service that runs."""
+_LONGEST_WARM_UP_SECONDS: Final = 16
 
 
 @dataclass
@@ -51,33 +51,44 @@ class Rounds:
     @ivar measured: what came out so far.
     """
 
-    def __init__(
-        self, folder: Path, origin: Origin, systems: Sequence[System], requests: int = REQUESTS
-    ) -> None:
+    def __init__(self, folder: Path, origin: Origin, systems: Sequence[System]) -> None:
         self._folder = folder
         self._origin = origin
         self._systems = systems
-        self._requests = requests
         self.measured = Measured()
 
-    def warm_up(self, seconds: int = _WARM_UP_SECONDS) -> None:
-        """Put load on each system once, for nothing."""
+    def warm_up(self) -> None:
+        """Send each system every request once, for nothing: what is measured is a service that runs."""
         for system in self._systems:
             tell(f"warming up {system.name}")
-            self._measure(system, _WARM_UP, seconds)
+            seconds, sent = _WARM_UP_SECONDS, 0
+            while sent < REQUESTS and seconds <= _LONGEST_WARM_UP_SECONDS:
+                sent = self._measure(system, _WARM_UP, seconds).wrk.requests
+                seconds *= 2
 
     def load(
-        self, case: Case, rounds: int, seconds: int, names: Sequence[str] = (), *, direct: bool = False
+        self,
+        case: Case,
+        rounds: int,
+        seconds: int,
+        names: Sequence[str] = (),
+        *,
+        lead_in: int = 0,
+        direct: bool = False,
     ) -> None:
         """
         Measure a case.
 
         @param names: of the systems; all of them unless some are named.
+        @param lead_in: seconds of the same load just before, for nothing: after a pause an edge has
+            something to tell the store of each session.
         @param direct: whether the origin itself has its turn too.
         """
         self.measured.cases[case.label] = case
         for number in range(rounds):
             for system in self._chosen(names):
+                if lead_in:
+                    self._measure(system, case, lead_in)
                 sample = self._measure(system, case, seconds)
                 self._keep(system.name, case, sample, f"{number + 1}/{rounds}")
             if direct:
@@ -104,7 +115,7 @@ class Rounds:
 
     def _measure(self, system: System, case: Case, seconds: int) -> Sample:
         self.measured.paces.append(pace())
-        return measure(system, case, self._origin, self._folder, seconds, requests=self._requests)
+        return measure(system, case, self._origin, self._folder, seconds)
 
     def _chosen(self, names: Sequence[str]) -> list[System]:
         return [system for system in self._systems if not names or system.name in names]
@@ -133,18 +144,13 @@ def tell(message: str) -> None:
 
 @contextmanager
 def running(
-    folder: Path,
-    origin: Origin,
-    needed: Sequence[System],
-    welcome: Sequence[System] = (),
-    requests: int = REQUESTS,
+    folder: Path, origin: Origin, needed: Sequence[System], welcome: Sequence[System] = ()
 ) -> Iterator[Rounds]:
     """
     Start everything; in the end, stop it, whatever happened.
 
     @param folder: for files of the load generator.
     @param welcome: systems that are left out where they do not start.
-    @param requests: how many different ones are sent.
     @raise BenchError: if one that is needed does not start.
     """
     with ExitStack() as stops:
@@ -164,6 +170,6 @@ def running(
                 tell(f"without {system.name}: {error}")
             else:
                 started.append(system)
-        rounds = Rounds(folder, origin, started, requests)
+        rounds = Rounds(folder, origin, started)
         rounds.measured.missing = missing
         yield rounds
