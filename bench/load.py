@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.browser import CLOSE_EVERY, compose, write_requests
+from bench.browser import CLOSE_EVERY, REQUESTS, compose, write_requests
 from bench.origin import SIZES, Origin
 from bench.processes import BenchError, CpuMeter, CpuReading
 from bench.system import System
@@ -131,39 +131,38 @@ def check(wrk: Wrk, case: Case, asked_of_origin: int) -> None:
         raise BenchError(f"{case.label}: {problem}")
 
 
-def measure(system: System, case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
+def measure(
+    system: System, case: Case, origin: Origin, folder: Path, seconds: int, *, requests: int = REQUESTS
+) -> Sample:
     """
     Put a system under load.
 
     @param folder: for the file of requests.
+    @param requests: how many different ones.
     @raise BenchError: if the answers were not right.
     """
-    cookies = getattr(system, "cookies_by_host", None) or {system.host: system.cookies}
-    url = f"https://{system.host}:{system.port}/"
+    authority = f"{system.host}:{system.port}"
+    file = _write(folder, case, authority, system.cookies, requests)
     meter = CpuMeter(system.pids(), origin.pids())
-    return _sample(url, system.port, cookies, case, origin, folder, seconds, meter)
+    return _sample(f"https://{authority}/", file, case, origin, seconds, meter)
 
 
 def measure_directly(case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
     """The same load put on the origin itself, without TLS: what there is to add to."""
-    cookies: Mapping[str, Sequence[str]] = {"origin.localhost": ()}
-    url = f"http://origin.localhost:{origin.port}/"
+    authority = f"origin.localhost:{origin.port}"
+    file = _write(folder, case, authority, (), REQUESTS)
     meter = CpuMeter({"origin": origin.pids()})
-    return _sample(url, origin.port, cookies, case, origin, folder, seconds, meter)
+    return _sample(f"http://{authority}/", file, case, origin, seconds, meter)
 
 
-def _sample(
-    url: str,
-    port: int,
-    cookies: Mapping[str, Sequence[str]],
-    case: Case,
-    origin: Origin,
-    folder: Path,
-    seconds: int,
-    meter: CpuMeter,
-) -> Sample:
+def _write(folder: Path, case: Case, authority: str, cookies: Sequence[str], count: int) -> Path:
+    close_every = CLOSE_EVERY if case.renewed else 0
     file = folder / "requests"
-    write_requests(file, compose(case.size, port, cookies, close_every=CLOSE_EVERY if case.renewed else 0))
+    write_requests(file, compose(case.size, authority, cookies, close_every=close_every, count=count))
+    return file
+
+
+def _sample(url: str, file: Path, case: Case, origin: Origin, seconds: int, meter: CpuMeter) -> Sample:
     before = origin.requests()
     output = run_wrk(url, file, case.connections, seconds)
     reading = meter.read()

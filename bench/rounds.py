@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench.browser import REQUESTS
 from bench.bulk import Bulk, download
 from bench.load import Case, Sample, measure, measure_directly
 from bench.origin import Origin
-from bench.processes import peak_memory
+from bench.pace import pace
+from bench.processes import BenchError, peak_memory
 from bench.system import System
 
 DIRECT: Final = "origin alone"
@@ -32,12 +34,16 @@ class Measured:
     All runs so far, by the system's name; of loads by the case's label too.
 
     @ivar memory: the most bytes ever resident, by system and role.
+    @ivar missing: why a system was not measured.
+    @ivar paces: how fast the processor was before each run (L{bench.pace}).
     """
 
     cases: dict[str, Case] = field(default_factory=dict)
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
     bulk: dict[str, list[Bulk]] = field(default_factory=dict)
     memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    paces: list[float] = field(default_factory=list)
 
 
 class Rounds:
@@ -45,17 +51,20 @@ class Rounds:
     @ivar measured: what came out so far.
     """
 
-    def __init__(self, folder: Path, origin: Origin, systems: Sequence[System]) -> None:
+    def __init__(
+        self, folder: Path, origin: Origin, systems: Sequence[System], requests: int = REQUESTS
+    ) -> None:
         self._folder = folder
         self._origin = origin
         self._systems = systems
+        self._requests = requests
         self.measured = Measured()
 
-    def warm_up(self) -> None:
+    def warm_up(self, seconds: int = _WARM_UP_SECONDS) -> None:
         """Put load on each system once, for nothing."""
         for system in self._systems:
             tell(f"warming up {system.name}")
-            measure(system, _WARM_UP, self._origin, self._folder, _WARM_UP_SECONDS)
+            self._measure(system, _WARM_UP, seconds)
 
     def load(
         self, case: Case, rounds: int, seconds: int, names: Sequence[str] = (), *, direct: bool = False
@@ -69,7 +78,7 @@ class Rounds:
         self.measured.cases[case.label] = case
         for number in range(rounds):
             for system in self._chosen(names):
-                sample = measure(system, case, self._origin, self._folder, seconds)
+                sample = self._measure(system, case, seconds)
                 self._keep(system.name, case, sample, f"{number + 1}/{rounds}")
             if direct:
                 sample = measure_directly(case, self._origin, self._folder, seconds)
@@ -92,6 +101,10 @@ class Rounds:
         for system in self._systems:
             peaks = {role: peak_memory(pids) for role, pids in system.pids().items()}
             self.measured.memory[system.name] = peaks
+
+    def _measure(self, system: System, case: Case, seconds: int) -> Sample:
+        self.measured.paces.append(pace())
+        return measure(system, case, self._origin, self._folder, seconds, requests=self._requests)
 
     def _chosen(self, names: Sequence[str]) -> list[System]:
         return [system for system in self._systems if not names or system.name in names]
@@ -119,16 +132,38 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def running(origin: Origin, systems: Sequence[System]) -> Iterator[None]:
-    """Start everything; in the end, stop it, whatever happened."""
-    stops: list[Callable[[], None]] = []
-    everything: list[Origin | System] = [origin, *systems]
-    try:
-        for each in everything:
-            stops.append(each.stop)
-            tell(f"starting {getattr(each, 'name', 'the origin')}")
-            each.start()
-        yield
-    finally:
-        for stop in reversed(stops):
-            stop()
+def running(
+    folder: Path,
+    origin: Origin,
+    needed: Sequence[System],
+    welcome: Sequence[System] = (),
+    requests: int = REQUESTS,
+) -> Iterator[Rounds]:
+    """
+    Start everything; in the end, stop it, whatever happened.
+
+    @param folder: for files of the load generator.
+    @param welcome: systems that are left out where they do not start.
+    @param requests: how many different ones are sent.
+    @raise BenchError: if one that is needed does not start.
+    """
+    with ExitStack() as stops:
+        stops.callback(origin.stop)
+        origin.start()
+        started: list[System] = []
+        missing: dict[str, str] = {}
+        for system in (*needed, *welcome):
+            tell(f"starting {system.name}")
+            stops.callback(system.stop)
+            try:
+                system.start()
+            except BenchError as error:
+                if system in needed:
+                    raise
+                missing[system.name] = str(error).partition("\n")[0]
+                tell(f"without {system.name}: {error}")
+            else:
+                started.append(system)
+        rounds = Rounds(folder, origin, started, requests)
+        rounds.measured.missing = missing
+        yield rounds
