@@ -97,7 +97,7 @@ def _measure(names: Sequence[str], folder: Path) -> list[Section]:
         tell(f"measuring {name}")
         try:
             section: Section = import_module(f"bench.{name}").section(folder / name)
-        except BenchError as error:
+        except (BenchError, ModuleNotFoundError) as error:
             tell(f"without {name}: {error}")
             continue
         _show([section])

@@ -5,16 +5,18 @@ What is compared with what, how often and for how long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from bench.load import Case
 from bench.origin import Origin
 from bench.ours import Ours
+from bench.peers.apache_ssh import ApacheSsh, ApacheSshPlain
+from bench.peers.envoy import Envoy, EnvoyInClear
 from bench.peers.nginx import Nginx, NginxWithoutLog
+from bench.peers.prepare import prepare as prepare_peers
 from bench.processes import BenchError
-from bench.rounds import Measured, running
+from bench.rounds import Measured, running, tell
 from bench.rows import ALONE_CASE, MAIN_CASE
 from bench.system import System
 
@@ -33,13 +35,6 @@ CLOSE: Final = (Ours.name, Nginx.name, NginxWithoutLog.name)
 """These are measured in every case; the others in L{FOR_ALL}, for the time that it takes."""
 
 FOR_ALL: Final = (ALONE_CASE, MAIN_CASE, Case("64k", 64))
-
-_PEERS: Final = (
-    ("bench.peers.envoy", "Envoy"),
-    ("bench.peers.apache_ssh", "ApacheSsh"),
-    ("bench.peers.apache_ssh", "ApacheSshPlain"),
-)
-"""Those that need more to be installed."""
 
 _ROUNDS: Final = 3
 _ROUNDS_OF_MAIN_CASE: Final = 5
@@ -61,6 +56,7 @@ def quick(folder: Path) -> Measured:
 
 def full(folder: Path) -> Measured:
     """Everything, beside every peer that is there."""
+    _prepare_peers()
     origin = Origin(folder / "origin")
     with running(folder, origin, _close(folder, origin), _peers(folder, origin)) as rounds:
         rounds.warm_up()
@@ -121,12 +117,19 @@ def _close(folder: Path, origin: Origin) -> list[System]:
     ]
 
 
+def _prepare_peers() -> None:
+    try:
+        prepare_peers()
+    except BenchError as error:
+        # Each that lacks something says so itself.
+        tell(str(error))
+
+
 def _peers(folder: Path, origin: Origin) -> list[System]:
-    found: list[System] = []
-    for module, name in _PEERS:
-        try:
-            kind = getattr(import_module(module), name)
-        except ImportError:
-            continue
-        found.append(kind(folder / name.lower(), origin.port))
-    return found
+    """Those that need more to be installed."""
+    return [
+        Envoy(folder / "envoy", origin.port),
+        EnvoyInClear(folder / "envoy-in-clear", origin.port),
+        ApacheSsh(folder / "apache-tt", origin.port),
+        ApacheSshPlain(folder / "apache-n", origin.port),
+    ]
