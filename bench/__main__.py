@@ -70,7 +70,6 @@ def _check(arguments: Sequence[str]) -> None:
 def _run(arguments: Sequence[str], folder: Path) -> int:
     if "quick" in arguments:
         section = load_section(comparison.quick(folder))
-        keep([Section("quick", "The ratio to nginx", section.lines, section.values)])
         _finish(section)
     elif "all" in arguments:
         section = load_section(comparison.full(folder))

@@ -13,7 +13,7 @@ from bench.rows import MAIN_CASE, OURS
 from bench.section import Values
 
 _WIDTH: Final = 760
-_LABEL: Final = 150
+_LABEL: Final = 160
 _VALUE: Final = 70
 _ROW: Final = 24
 _BAR: Final = 14
@@ -87,7 +87,7 @@ def _panels(values: Values) -> list[Panel]:
     bulks = values["bulk"]
     return [
         Panel(
-            "CPU a request, us: 1 KB, 64 connections (less is better; darker: outside, lighter: inside)",
+            "CPU a request, us: 1 KB, 64 connections (less is better; first the outer process)",
             [Bar(row["system"], row["cpu_us_by_role"]) for row in loads],
             "{:.0f}".format,
         ),

@@ -32,9 +32,13 @@ CASES: Final = (
 """What C{make bench} measures, besides the download of 1 GiB."""
 
 CLOSE: Final = (Ours.name, Nginx.name, NginxWithoutLog.name)
-"""These are measured in every case; the others in L{FOR_ALL}, for the time that it takes."""
+"""These are measured in every case; the others, for the time that it takes, in some."""
 
-FOR_ALL: Final = (ALONE_CASE, MAIN_CASE, Case("64k", 64))
+FAR: Final = (Envoy.name, ApacheSsh.name)
+FOR_FAR: Final = (ALONE_CASE, Case("64k", 64))
+"""Cases for these too; for their variants there is only L{MAIN_CASE}."""
+
+FOR_BULK: Final = (Ours.name, Nginx.name, *FAR, EnvoyInClear.name)
 
 _ROUNDS: Final = 3
 _ROUNDS_OF_MAIN_CASE: Final = 5
@@ -61,10 +65,9 @@ def full(folder: Path) -> Measured:
     with running(folder, origin, _close(folder, origin), _peers(folder, origin)) as rounds:
         rounds.warm_up()
         for case in CASES:
-            names = () if case in FOR_ALL else CLOSE
             times = _ROUNDS_OF_MAIN_CASE if case == MAIN_CASE else _ROUNDS
-            rounds.load(case, times, _SECONDS, names, direct=case == ALONE_CASE)
-        rounds.bulk(_ROUNDS)
+            rounds.load(case, times, _SECONDS, _names(case), direct=case == ALONE_CASE)
+        rounds.bulk(_ROUNDS, FOR_BULK)
         rounds.remember_memory()
     return rounds.measured
 
@@ -107,6 +110,13 @@ def parse_case(label: str) -> Case:
     if size not in ("1k", "64k") or not connections.isdecimal() or renewed not in ("", "renewed"):
         raise BenchError(f"{label!r} is no load; one is called 1k-64, 64k-8 or 1k-64-renewed")
     return Case(size, int(connections), bool(renewed))
+
+
+def _names(case: Case) -> Sequence[str]:
+    """Who takes part; nobody named is everybody."""
+    if case == MAIN_CASE:
+        return ()
+    return (*CLOSE, *FAR) if case in FOR_FAR else CLOSE
 
 
 def _close(folder: Path, origin: Origin) -> list[System]:
