@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -19,21 +18,17 @@ from bench.prepare import prepare
 from bench.processes import BenchError
 from bench.report import load_section
 from bench.results import keep
-from bench.rounds import tell
 from bench.rows import ratio_line
 from bench.section import Section
+from bench.singles import OF_ALL, SINGLES, measure
 
 USAGE: Final = """\
 python -m bench quick          the ratio to nginx, in less than a minute
-python -m bench all            everything but growth, into docs/performance.md: about five minutes
-python -m bench CASE...        single ones: bulk, or loads such as 1k-64, 64k-8, 1k-64-renewed
-python -m bench NAME...        single measurements: budget, growth, websockets, line, fairness, memory"""
-
-ONES: Final = ("websockets", "line", "fairness", "memory", "budget", "growth")
-"""Modules of this folder with a function C{section(folder)}, which measures."""
-
-OF_ALL: Final = ("websockets", "line", "fairness", "memory", "budget")
-"""Those that C{all} has time for."""
+python -m bench all [NAME...]  beside all peers: about five minutes
+python -m bench CASE...        single loads: bulk, or such as 1k-64, 64k-8, 1k-64-renewed
+python -m bench NAME...        single measurements: websockets, fairness, budget, which are part of all,
+                               and line, memory, growth, which take their time
+What all and the single measurements find goes into bench/results.json and docs/performance.md."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    known = ("quick", "all", *ONES)
+    known = ("quick", "all", *SINGLES)
     wrong = [each for each in arguments if each not in known and not comparison.is_case(each)]
     if wrong:
         raise BenchError(f"unknown: {' '.join(wrong)}\n{USAGE}")
@@ -68,40 +63,23 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _run(arguments: Sequence[str], folder: Path) -> int:
+    names = [name for name in SINGLES if name in arguments or ("all" in arguments and name in OF_ALL)]
+    cases = [each for each in arguments if comparison.is_case(each)]
+    main: list[Section] = []
     if "quick" in arguments:
-        section = load_section(comparison.quick(folder))
-        _finish(section)
+        main = [load_section(comparison.quick(folder))]
     elif "all" in arguments:
-        section = load_section(comparison.full(folder))
-        kept = keep([section, *_measure(OF_ALL, folder)])
-        write_document(kept)
-        _show([section])
-        _finish(section)
-    else:
-        _single(arguments, folder)
+        main = [load_section(comparison.full(folder))]
+        write_document(keep(main))
+    elif cases:
+        main = [load_section(comparison.some(folder, cases))]
+    singles = measure(names, folder)
+    if singles:
+        write_document(keep(singles))
+    _show([*singles, *main])
+    if main:
+        _finish(main[0])
     return 0
-
-
-def _single(arguments: Sequence[str], folder: Path) -> None:
-    cases = [each for each in arguments if each not in ONES]
-    if cases:
-        _show([load_section(comparison.some(folder, cases))])
-    keep(_measure([each for each in arguments if each in ONES], folder))
-
-
-def _measure(names: Sequence[str], folder: Path) -> list[Section]:
-    """Single measurements; one that cannot be made is said to be missing."""
-    sections = []
-    for name in names:
-        tell(f"measuring {name}")
-        try:
-            section: Section = import_module(f"bench.{name}").section(folder / name)
-        except (BenchError, ModuleNotFoundError) as error:
-            tell(f"without {name}: {error}")
-            continue
-        _show([section])
-        sections.append(section)
-    return sections
 
 
 def _show(sections: Sequence[Section]) -> None:

@@ -6,8 +6,8 @@ other, each alone and warm, fed with requests as browsers send them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -29,7 +29,7 @@ from appproxy.observe.metrics import Metrics
 from appproxy.observe.transaction import Transaction, TransactionIds
 from appproxy.policy.decide import decide
 from appproxy.transport.wheel import TimerWheel
-from bench.section import Section, table
+from bench.section import Values, table
 from bench.stages import HOST, PORT, Stages, make_stages, the_application
 from bench.tunnel_pair import TunnelPair
 
@@ -77,38 +77,25 @@ class Cost:
     within: bool
 
 
-def measure_budget() -> list[Cost]:
-    """What each part costs."""
-    return [Cost(part.name, part.where, _time(part), part.within) for part in _parts(make_stages())]
-
-
-def section(folder: Path) -> Section:
+def run(folder: Path) -> Values:
     """
-    Measure it all.
+    What each part costs.
 
     @param folder: not needed.
     """
-    costs = measure_budget()
-    text = (
-        "Microseconds of each part, the least of several measurements of it alone in one process. Not in it: "
-        "the transports (TLS, system calls), the reactor, and what holds the parts together."
-    )
-    values = {f"{cost.where}: {cost.name}": cost.microseconds for cost in costs}
-    return Section("budget", "What each part of a request costs", [text, "", *budget_lines(costs)], values)
+    costs = [Cost(part.name, part.where, _time(part), part.within) for part in _parts(make_stages())]
+    together = sum(cost.microseconds for cost in costs if not cost.within)
+    return {"parts": [asdict(cost) for cost in costs], "together": together}
 
 
-def total(costs: Sequence[Cost]) -> float:
-    """Microseconds of all parts together."""
-    return sum(cost.microseconds for cost in costs if not cost.within)
-
-
-def budget_lines(costs: Sequence[Cost]) -> list[str]:
-    """The table, in Markdown."""
+def lines(results: Mapping[str, Any]) -> list[str]:
+    """What L{run} found, as a table of a document."""
+    costs = [Cost(**part) for part in results["parts"]]
     rows = [
         [f"... of that: {cost.name}" if cost.within else cost.name, cost.where, f"{cost.microseconds:.2f}"]
         for cost in costs
     ]
-    return table(["part", "where", "us"], [*rows, ["**together**", "", f"**{total(costs):.1f}**"]])
+    return table(["part", "where", "us"], [*rows, ["**together**", "", f"**{results['together']:.1f}**"]])
 
 
 def _time(part: Part) -> float:

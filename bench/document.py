@@ -11,13 +11,14 @@ from bench.chart import draw
 from bench.processes import BenchError
 from bench.results import text_of
 from bench.section import Values
+from bench.singles import SINGLES
 
 DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 CHART: Final = DOCUMENT.with_suffix(".svg")
 BEGIN: Final = "<!-- make bench: begin -->"
 END: Final = "<!-- make bench: end -->"
 
-ORDER: Final = ("load", "websockets", "line", "fairness", "memory", "budget", "growth")
+ORDER: Final = ("load", *SINGLES)
 """Of the sections; one that was never measured is not there."""
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 from appproxy.cli.client import AdminClient
 from appproxy.pki.enrolment_client import enroll
 from appproxy.pki.join_token import parse_token
-from bench.browser import REQUESTS
 from bench.figures import Figure, noise
 from bench.load import Sample
 from bench.origin import Origin
@@ -20,7 +19,7 @@ from bench.ours import CONNECTOR_GROUP, SESSIONS, Ours
 from bench.processes import Process, free_ports
 from bench.rounds import Measured, running
 from bench.rows import MAIN_CASE
-from bench.section import Section, Values, table
+from bench.section import Values, table
 from bench.system import System
 
 CONNECTORS: Final = 100
@@ -71,8 +70,8 @@ class ManyConnectors(Grown):
         return len(status["tunnels"])
 
 
-def section(folder: Path) -> Section:
-    """Measure it all: about three minutes."""
+def run(folder: Path) -> Values:
+    """Measure it all: about four minutes."""
     origin = Origin(folder / "origin")
     systems = _systems(folder, origin.port)
     with running(folder, origin, systems) as rounds:
@@ -80,8 +79,36 @@ def section(folder: Path) -> Section:
         rounds.load(MAIN_CASE, _ROUNDS, _SECONDS, lead_in=_LEAD_IN)
         rounds.remember_memory()
     rows = [_row(name, runs, rounds.measured) for (name, _), runs in rounds.measured.samples.items()]
-    values = {"rows": rows, "noise": _noise(rows, rounds.measured)}
-    return Section("growth", "Growth", _lines(values), values)
+    return {"rows": rows, "noise": _noise(rows, rounds.measured)}
+
+
+def lines(results: Mapping[str, Any]) -> list[str]:
+    """What L{run} found, as a table of a document."""
+    noisy = [f"**Not a quiet run: {results['noise']}.**", ""] if results["noise"] else []
+    heads = [
+        "",
+        "CPU us a request",
+        "edge",
+        "connector",
+        "requests/s",
+        "P99 ms",
+        "edge's memory, MB",
+        "spread",
+    ]
+    rows = [
+        [
+            row["what"],
+            f"{row['cpu_us']:.0f}",
+            f"{row['edge_us']:.0f}",
+            f"{row['connector_us']:.0f}",
+            f"{row['requests_per_second']:,.0f}",
+            f"{row['p99_us'] / 1000:.1f}",
+            f"{row['edge_bytes'] / 1e6:.0f}",
+            f"{row['cpu_spread']:.0%}",
+        ]
+        for row in results["rows"]
+    ]
+    return [*noisy, *table(heads, rows)]
 
 
 def _systems(folder: Path, origin_port: int) -> list[System]:
@@ -125,37 +152,3 @@ def _row(name: str, runs: Sequence[Sample], measured: Measured) -> Values:
 def _noise(rows: Sequence[Values], measured: Measured) -> str:
     foreign, spreads = ([row[key] for row in rows] for key in ("foreign_cpu", "cpu_spread"))
     return noise(foreign, spreads, measured.paces)
-
-
-def _lines(values: Values) -> list[str]:
-    text = (
-        f"1 KB, 64 connections, {REQUESTS:,} different requests in a circle, all of them to one application; "
-        f"each row changes one thing of the first. Of {MANY_SESSIONS:,} sessions, {REQUESTS:,} are at work. "
-        f"The {CONNECTORS} connectors share one process, serve one group and take turns: a tunnel's writes "
-        "are shared by fewer requests, and each user has to be told to each of them once."
-    )
-    noisy = [f"**Not a quiet run: {values['noise']}.**", ""] if values["noise"] else []
-    heads = [
-        "",
-        "CPU us a request",
-        "edge",
-        "connector",
-        "requests/s",
-        "P99 ms",
-        "edge's memory, MB",
-        "spread",
-    ]
-    rows = [
-        [
-            row["what"],
-            f"{row['cpu_us']:.0f}",
-            f"{row['edge_us']:.0f}",
-            f"{row['connector_us']:.0f}",
-            f"{row['requests_per_second']:,.0f}",
-            f"{row['p99_us'] / 1000:.1f}",
-            f"{row['edge_bytes'] / 1e6:.0f}",
-            f"{row['cpu_spread']:.0%}",
-        ]
-        for row in values["rows"]
-    ]
-    return [text, "", *noisy, *table(heads, rows)]
