@@ -29,7 +29,7 @@ def run(folder: Path) -> dict[str, Any]:
     """Measure with more and more downloads."""
     origin = Origin(folder / "origin")
     ours = Ours(folder / "ours", origin.port)
-    with running(origin, [ours]):
+    with running(folder, origin, [ours]):
         return {str(count): _measure(folder, ours, count) for count in DOWNLOADS}
 
 
