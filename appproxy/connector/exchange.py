@@ -20,7 +20,8 @@ from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, End, Headers, ResponseHead
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
 from appproxy.httpwire.rules import filter_trailers
 from appproxy.httpwire.wire_heads import pack_trailers, unpack_trailers
 from appproxy.model.principal import Principal
@@ -103,7 +104,7 @@ class BackendExchange:
         self._wait: Callable[[], None] | None = None
         self._timer: Timer | None = None
         self._held: list[bytes] = []
-        self._trailers: Headers = []
+        self._trailers: Fields = []
         self._raw = self._responded = self._closing = self._done = False
         self._request_ended = message.body == NO_BODY
 

@@ -8,7 +8,7 @@ import re
 from collections import OrderedDict
 from typing import Final
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.names import plain_name
 from appproxy.model.application import HeaderSignOn, HeaderSource
 from appproxy.model.principal import Principal
@@ -37,9 +37,9 @@ class HeaderMode:
     def __init__(self, settings: HeaderSignOn) -> None:
         self._sources = [(name.encode(), source) for name, source in settings.headers.items()]
         self.owned_headers = frozenset(plain_name(name) for name, _ in self._sources)
-        self._made: OrderedDict[Principal, Headers] = OrderedDict()
+        self._made: OrderedDict[Principal, Fields] = OrderedDict()
 
-    def headers(self, principal: Principal | None) -> Headers:
+    def headers(self, principal: Principal | None) -> Fields:
         """
         This user's headers.
 
@@ -57,8 +57,8 @@ class HeaderMode:
             self._made.move_to_end(principal)
         return made
 
-    def _make(self, principal: Principal) -> Headers:
-        made: Headers = []
+    def _make(self, principal: Principal) -> Fields:
+        made: Fields = []
         for name, source in self._sources:
             value = _value(source, principal)
             if not value:
@@ -74,7 +74,7 @@ class HeaderMode:
                 raise SignOnError(f"the value for {name.decode()} is no text") from None
             if len(encoded) > MAXIMUM_VALUE_BYTES:
                 raise SignOnError(f"the value for {name.decode()} is over {MAXIMUM_VALUE_BYTES} bytes")
-            made.append((name, encoded))
+            made.append(field(name, encoded))
         return made
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import parse_host
+from appproxy.httpwire.values import parse_host
 from appproxy.model.web_address import WebAddress
 
 # RFC 3986, appendix B, with query and fragment in one piece.
