@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import End, ResponseHead
-from appproxy.httpwire.response_parser import ResponseParser
+from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
 """Twisted's TLS is three times slower when it is given more at a time (measured)."""
@@ -57,6 +57,9 @@ class AnswerListener(Interface):
 
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body."""
+
+    def bug(self, failure: Failure) -> None:
+        """One of these raised: whoever waits for the answer must not wait for ever."""
 
 
 @implementer(IPushProducer)
@@ -103,7 +106,7 @@ class BackendConnection(Protocol):
             self.discard()
             return
         if self._raw:
-            listener.answer_data(data)
+            self._dispatch([data])
             return
         self._started = True
         try:
@@ -131,14 +134,12 @@ class BackendConnection(Protocol):
     def pauseProducing(self) -> None:
         """The backend reads slower than the request's body comes."""
         self._choked = True
-        if self._listener is not None:
-            self._listener.request_writable(False)
+        self._tell_writable(False)
 
     def resumeProducing(self) -> None:
         """The backend has caught up."""
         self._choked = False
-        if self._listener is not None:
-            self._listener.request_writable(True)
+        self._tell_writable(True)
 
     def stopProducing(self) -> None:
         """The transport is gone; L{connectionLost} follows."""
@@ -202,21 +203,35 @@ class BackendConnection(Protocol):
             self.open = False
             self.transport.abortConnection()
 
-    def _dispatch(self, events: list[ResponseHead | bytes | End]) -> None:
+    def _dispatch(self, events: list[ResponseEvent]) -> None:
         for event in events:
             listener = self._listener
             if listener is None:
                 return
             kind = event.__class__
-            if kind is bytes:
-                listener.answer_data(event)  # type: ignore[arg-type]
-            elif kind is End:
-                listener.answer_end(event)  # type: ignore[arg-type]
-            else:
-                listener.answer_head(event)  # type: ignore[arg-type]
+            try:
+                if kind is bytes:
+                    listener.answer_data(event)  # type: ignore[arg-type]
+                elif kind is End:
+                    listener.answer_end(event)  # type: ignore[arg-type]
+                else:
+                    listener.answer_head(event)  # type: ignore[arg-type]
+            except Exception:
+                listener.bug(Failure())
+
+    def _tell_writable(self, writable: bool) -> None:
+        listener = self._listener
+        if listener is not None:
+            try:
+                listener.request_writable(writable)
+            except Exception:
+                listener.bug(Failure())
 
     def _fail(self, rule: str) -> None:
         listener, started = self._listener, self._started
         self.discard()
         if listener is not None:
-            listener.answer_failed(rule, started)
+            try:
+                listener.answer_failed(rule, started)
+            except Exception:
+                listener.bug(Failure())

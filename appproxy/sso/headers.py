@@ -37,7 +37,7 @@ class HeaderMode:
     def __init__(self, settings: HeaderSignOn) -> None:
         self._sources = [(name.encode(), source) for name, source in settings.headers.items()]
         self.owned_headers = frozenset(plain_name(name) for name, _ in self._sources)
-        self._made: OrderedDict[Principal, Fields] = OrderedDict()
+        self._made: OrderedDict[int, tuple[Principal, Fields]] = OrderedDict()
 
     def headers(self, principal: Principal | None) -> Fields:
         """
@@ -47,14 +47,15 @@ class HeaderMode:
         """
         if principal is None:
             raise SignOnError("header sign-on needs a signed-in user")
-        made = self._made.get(principal)
-        if made is None:
-            made = self._make(principal)
-            self._made[principal] = made
-            if len(self._made) > _KEPT_USERS:
-                self._made.popitem(last=False)
-        else:
-            self._made.move_to_end(principal)
+        # By identity: to compare users by all that is known of them costs more than all the rest.
+        known = self._made.get(id(principal))
+        if known is not None and known[0] is principal:
+            self._made.move_to_end(id(principal))
+            return known[1]
+        made = self._make(principal)
+        self._made[id(principal)] = principal, made
+        if len(self._made) > _KEPT_USERS:
+            self._made.popitem(last=False)
         return made
 
     def _make(self, principal: Principal) -> Fields:
