@@ -5,15 +5,15 @@ One HTTP/1.1 connection to a backend: one exchange at a time, strictly parsed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-from typing import Protocol as Interface
+from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import End, ResponseHead
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
     user: int
 
 
-class AnswerListener(Interface):
+class AnswerListener(Protocol):
     """Who waits for the answer on a connection."""
 
     def answer_head(self, head: ResponseHead) -> None:
@@ -62,16 +62,13 @@ class AnswerListener(Interface):
         """One of these raised: whoever waits for the answer must not wait for ever."""
 
 
-@implementer(IPushProducer)
-class BackendConnection(Protocol):
+class BackendConnection(BareProtocol):
     """
     @ivar owner: whose alone this connection is, or L{None}.
     @ivar used: how many exchanges it has served.
     @ivar idle_since: when it went back into its pool.
     @ivar open: whether it can still be used.
     """
-
-    transport: Any
 
     def __init__(self, closed: Callable[[BackendConnection], None]) -> None:
         self._closed = closed
@@ -235,3 +232,6 @@ class BackendConnection(Protocol):
                 listener.answer_failed(rule, started)
             except Exception:
                 listener.bug(Failure())
+
+
+classImplements(BackendConnection, IPushProducer)
