@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from appproxy.connector.pool import Pool
@@ -152,7 +153,8 @@ def _edge_way_in(stages: Stages) -> list[Part]:
 
 def _connector(stages: Stages) -> list[Part]:
     packed = _packed(stages)
-    served = Served(backend_view("app0", the_application()), "", cast(Pool, None))
+    pool = Pool(lambda _closed: Deferred(), TimerWheel(Clock()), time.time, 1, 1.0)
+    served = Served(backend_view("app0", the_application()), "", pool)
     users = [verdict.principal for verdict in stages.verdicts]
     unpacked = [(*unpack_request(head), user) for head, user in zip(packed, users, strict=True)]
     parser = ResponseParser(b"GET")
