@@ -29,6 +29,8 @@ from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
 
+_log: Final = Logger()
+
 CATALOG_WAIT_SECONDS: Final = 2.0
 """How long a stream waits for the CONFIG that its edge has already seen."""
 
@@ -75,8 +77,6 @@ class BackendExchange:
         "_trailers",
         "_wait",
     )
-
-    _log = Logger()
 
     def __init__(self, services: ExchangeServices, stream: Stream, message: OpenMessage) -> None:
         self._services = services
@@ -335,7 +335,7 @@ class BackendExchange:
 
     def bug(self, failure: Failure) -> None:
         """Our own mistake: it costs this stream."""
-        self._log.failure(
+        _log.failure(
             "{event}: serving {application}",
             failure,
             event="bug",
@@ -347,7 +347,7 @@ class BackendExchange:
 
     def _fail(self, reason: str, detail: str) -> None:
         if self._stream is not None:
-            self._log.warn(
+            _log.warn(
                 "{event}: {application}: {reason}: {detail}",
                 event="backend_failed",
                 application=self._message.application,

@@ -19,6 +19,8 @@ from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.stream import Stream
 
+_log: Final = Logger()
+
 REFUSALS: Final = frozenset({"revoked", "not_trusted"})
 """Reasons of GOAWAY that speak of this connector, not of the tunnel (docs/tunnel.md, section 11)."""
 
@@ -50,8 +52,6 @@ class TunnelEnd:
     @ivar address: where the tunnel leads, for the log.
     @ivar leaving: whether the relay is about to close it.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class TunnelEnd:
             self.catalog.apply(revision, payload)
         except ValueError as problem:
             raise TunnelError("bad_message", str(problem)) from problem
-        self._log.info(
+        _log.info(
             "{event}: revision {revision} from {address}: {count} applications",
             event="catalog_applied",
             revision=revision,
@@ -134,7 +134,7 @@ class TunnelEnd:
             count=sum(1 for _ in self.catalog.all),
         )
         for application, why in sorted(self.catalog.refusals.items()):
-            self._log.warn(
+            _log.warn(
                 "{event}: {application} is not served: {why}",
                 event="application_not_allowed",
                 application=application,
@@ -155,7 +155,7 @@ class TunnelEnd:
             if not isinstance(certificate, str):
                 raise ValueError("not a text")
         except (ValueError, KeyError, TypeError):
-            self._log.error("{event}: the relay sent no certificate", event="renewal_failed", fault="peer")
+            _log.error("{event}: the relay sent no certificate", event="renewal_failed", fault="peer")
             return
         self._owner.renewed(certificate)
 

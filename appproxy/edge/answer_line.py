@@ -39,7 +39,7 @@ class AnswerLine(Line):
 
     def interim(self, status: int, headers: Fields) -> None:
         """Write a 1xx; HTTP/1.0 has none."""
-        if self._head is not None and self._head.version >= (1, 1) and not self._closing:
+        if self._head is not None and self._head.version[1] > 0 and not self._closing:
             self.write(write_response(status, None, headers))
 
     def head(self, status: int, body: int, headers: Fields) -> None:
@@ -55,7 +55,7 @@ class AnswerLine(Line):
         if not keep:
             if not framer.closes:
                 headers.append(_CLOSE)
-        elif version < (1, 1) and not framer.closes:
+        elif version[1] == 0 and not framer.closes:
             headers.append(_KEEP_ALIVE)
         self.write(write_response(status, None, headers))
 

@@ -28,6 +28,8 @@ from appproxy.httpwire.writer import content_length, write_response
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 
+_log: Final = Logger()
+
 _ERRORS_OF_STATUS: Final = {
     400: Error.BadRequest,
     405: Error.MethodNotAllowed,
@@ -44,8 +46,6 @@ class EdgeChannel(RequestSequence):
 
     @ivar client: what outlives the requests of this connection.
     """
-
-    _log = Logger()
 
     def __init__(self, services: ChannelServices, client: ClientConnection) -> None:
         RequestSequence.__init__(self, services, client.facts.scheme == b"http")
@@ -110,7 +110,7 @@ class EdgeChannel(RequestSequence):
 
     def _judge(self, head: RequestHead, transaction: Transaction, first: bool) -> None:
         verdict = self._services.judge(head, self.client.facts)
-        if verdict.__class__ is Fetch:
+        if isinstance(verdict, Fetch):
             if first:
                 self._held = []
                 self._services.fetch(verdict.session_id, self._fetched)
@@ -127,21 +127,21 @@ class EdgeChannel(RequestSequence):
 
     def _act(self, verdict: Verdict, head: RequestHead, transaction: Transaction) -> None:
         services = self._services
-        if verdict.__class__ is Forward:
-            forward: Forward = verdict
-            transaction.application = forward.view.id
-            transaction.connector_group = forward.view.group
-            principal = forward.principal
+        if isinstance(verdict, Forward):
+            view = verdict.view
+            transaction.application = view.id
+            transaction.connector_group = view.group
+            principal = verdict.principal
             if principal is not None:
                 transaction.user = principal.label
                 transaction.session = principal.session_id
                 services.touch(principal.session_id)
             if services.as_page and head.upgrade is None:
-                self._start_page(forward, head, transaction)
+                self._start_page(verdict, head, transaction)
                 return
             exchange = self._sink = Exchange(services.exchanges, self, self.client, transaction)
             self._owed = None
-            exchange.begin(head, forward)
+            exchange.begin(head, verdict)
         elif isinstance(verdict, Local):
             self._start_page(verdict, head, transaction)
         else:
@@ -240,7 +240,7 @@ class EdgeChannel(RequestSequence):
         self._hang_up()
 
     def _log_bug(self) -> None:
-        self._log.failure(
+        _log.failure(
             "{event}: a request could not be handled",
             event="bug",
             fault="ours",

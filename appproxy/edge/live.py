@@ -11,6 +11,8 @@ from twisted.logger import Logger
 
 from appproxy.model.refusal import Error, Refusal
 
+_log: Final = Logger()
+
 SESSION_ENDED: Final = Refusal(Error.SignInRequired, "session_ended")
 APPLICATION_CHANGED: Final = Refusal(
     Error.ServiceUnavailable, "maintenance", "operator", "The application's settings have just changed."
@@ -31,8 +33,6 @@ class Endable(Protocol):
 class LiveStreams:
     """The index of everything under way. Only ever as large as what is open."""
 
-    _log = Logger()
-
     def __init__(self) -> None:
         self._by_session: dict[str, set[Endable]] = {}
         self._by_application: dict[str, set[Endable]] = {}
@@ -41,15 +41,9 @@ class LiveStreams:
     def add(self, exchange: Endable, session_id: str, application_id: str) -> None:
         """Enter one; an empty session id is an anonymous one's."""
         self.count += 1
-        try:
-            self._by_application[application_id].add(exchange)
-        except KeyError:
-            self._by_application[application_id] = {exchange}
+        self._enter(self._by_application, application_id, exchange)
         if session_id:
-            try:
-                self._by_session[session_id].add(exchange)
-            except KeyError:
-                self._by_session[session_id] = {exchange}
+            self._enter(self._by_session, session_id, exchange)
 
     def remove(self, exchange: Endable, session_id: str, application_id: str) -> None:
         """Take one out that was entered with the same arguments."""
@@ -79,6 +73,14 @@ class LiveStreams:
         return {application_id: count for application_id, count in counted.items() if count}
 
     @staticmethod
+    def _enter(index: dict[str, set[Endable]], key: str, exchange: Endable) -> None:
+        members = index.get(key)
+        if members is None:
+            index[key] = {exchange}
+        else:
+            members.add(exchange)
+
+    @staticmethod
     def _discard(index: dict[str, set[Endable]], key: str, exchange: Endable) -> None:
         members = index[key]
         members.discard(exchange)
@@ -92,5 +94,5 @@ class LiveStreams:
                 exchange.cut(why)
             except Exception:
                 # One that cannot be cut must not save the others.
-                self._log.failure("{event}: a stream could not be cut", event="bug", fault="ours")
+                _log.failure("{event}: a stream could not be cut", event="bug", fault="ours")
         return len(doomed)

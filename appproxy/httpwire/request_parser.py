@@ -318,7 +318,7 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Fields) -> R
         elif kind == CONNECTION:
             tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
         elif kind == COOKIE:
-            cookie = cookie + b"; " + value if cookie else value
+            cookie = cookie + b"; " + value if cookie and value else cookie or value
         elif kind == USER_AGENT:
             user_agent = user_agent or value
         elif kind == UPGRADE:

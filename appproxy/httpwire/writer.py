@@ -88,7 +88,7 @@ class Framer:
         """
         self._body = body
         self._left = max(body, 0)
-        self._chunked = body == UNTIL_END and http_version >= (1, 1)
+        self._chunked = body == UNTIL_END and http_version[1] > 0
         self.closes = body == UNTIL_END and not self._chunked
         if body >= 0:
             self.headers: Fields = [content_length(body)]

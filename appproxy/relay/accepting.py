@@ -5,7 +5,7 @@ A tunnel that somebody dialled, and whose end here depends on who that is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -18,6 +18,8 @@ from appproxy.tunnel.messages import pack_hello, pack_reason
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
+
+_log: Final = Logger()
 
 
 class NotAdmitted(Exception):
@@ -77,8 +79,6 @@ class AcceptedTunnel(TunnelProtocol):
     @ivar peer_host: its address.
     """
 
-    _log = Logger()
-
     def __init__(self, host: Host) -> None:
         self._host = host
         self._end: AcceptedEnd | None = None
@@ -95,7 +95,7 @@ class AcceptedTunnel(TunnelProtocol):
                 raise NotAdmitted("its certificate is not of its role")
             end = self._end = self._host.admit(peer, self)
         except NotAdmitted as problem:
-            self._log.warn(
+            _log.warn(
                 "{event}: {role} {id} from {client_address}: {why}",
                 event="tunnel_refused",
                 role=peer.role if peer else "",

@@ -8,9 +8,12 @@ return it fires up to one tick late (never early).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+
+_log: Final = Logger()
 
 
 class Timer:
@@ -52,8 +55,6 @@ class TimerWheel:
 
     @param tick: seconds between two looks; how late a timer may be.
     """
-
-    _log = Logger()
 
     def __init__(self, clock: IReactorTime, tick: float = 1.0) -> None:
         self._clock = clock
@@ -121,4 +122,4 @@ class TimerWheel:
         try:
             timer._callback()
         except Exception:
-            self._log.failure("{event}: a timer's callback failed", event="timer_failed", fault="ours")
+            _log.failure("{event}: a timer's callback failed", event="timer_failed", fault="ours")

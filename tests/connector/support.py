@@ -19,7 +19,8 @@ from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.pool import Pool
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.tunnel_end import TunnelEnd
-from appproxy.httpwire.heads import NO_BODY, Headers
+from appproxy.httpwire.field import Fields, Pair, fields
+from appproxy.httpwire.heads import NO_BODY
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
@@ -259,7 +260,7 @@ class Edge:
         self,
         method: bytes = b"GET",
         target: bytes = b"/",
-        headers: Headers | None = None,
+        headers: Iterable[Pair] = (),
         *,
         body: int = NO_BODY,
         application: str = "wiki",
@@ -280,7 +281,7 @@ class Edge:
             digest_of(principal.encoded) if principal is not None else bytes(8),
             body,
             upgrade,
-            pack_request(method, target, headers or []),
+            pack_request(method, target, fields(headers)),
             client,
         )
         answer = Answer()
@@ -321,7 +322,7 @@ class Answer(Recorder):
         return self.stream
 
     @property
-    def heads(self) -> list[tuple[int, int, Headers]]:
+    def heads(self) -> list[tuple[int, int, Fields]]:
         """Every head: status, length, headers."""
         return [unpack_response(call[1]) for call in self.calls if call[0] == "head"]
 

@@ -9,12 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from appproxy.connector.dial import BackendError
 from appproxy.connector.exchange import CATALOG_WAIT_SECONDS, UPGRADED_CLOSE_SECONDS
 from appproxy.connector.pool import Pool
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
+from appproxy.httpwire.field import Pair, fields
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.wire_heads import pack_trailers
 from tests.connector.support import ADA, EVE, Edge, backend, failures_of
+from tests.tunnel.support import TRANSACTION
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-UPGRADE: Headers = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")]
+UPGRADE: list[Pair] = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")]
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 HEADERS_SSO: dict[str, Any] = {"mode": "headers", "headers": {"X-User": {"claim": "user_principal_name"}}}
 WINDOW = 64 * 1024
@@ -29,7 +31,8 @@ class AnswerTests(SynchronousTestCase):
         answer = edge.request(target=b"/page?x=1", headers=[(b"Accept", b"*/*")])
         self.assertEqual(
             edge.transport.written,
-            b"GET /page?x=1 HTTP/1.1\r\nHost: wiki.corp.example\r\nAccept: */*\r\n\r\n",
+            b"GET /page?x=1 HTTP/1.1\r\nHost: wiki.corp.example\r\nAccept: */*\r\n"
+            b"X-Request-Id: " + TRANSACTION.encode() + b"\r\n\r\n",
         )
         edge.say(OK)
         self.assertEqual(answer.heads, [(200, 2, [])])
@@ -69,7 +72,7 @@ class AnswerTests(SynchronousTestCase):
         answer = edge.request(b"POST", body=UNTIL_END, user=1, principal=ADA)
         answer.open_stream.write(b"abc")
         answer.open_stream.trailers(
-            pack_trailers([(b"Checksum", b"1"), (b"Content-Length", b"9"), (b"x_user", b"root")])
+            pack_trailers(fields([(b"Checksum", b"1"), (b"Content-Length", b"9"), (b"x_user", b"root")]))
         )
         answer.open_stream.end()
         edge.pump()
@@ -85,7 +88,7 @@ class AnswerTests(SynchronousTestCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"2\r\nhi\r\n0\r\nChecksum: 1\r\nSet-Cookie: a=b\r\n\r\n"
         )
-        self.assertIn(("trailers", b"Checksum\n1"), answer.calls)
+        self.assertIn(("trailers", b"Checksum: 1"), answer.calls)
         self.assertEqual(answer.heads, [(200, UNTIL_END, [])])
         self.assertTrue(answer.complete)
 
@@ -502,7 +505,7 @@ class CatalogTests(SynchronousTestCase):
         """The user's headers are added; what came in their name is not passed."""
         edge = Edge([backend(passthrough=False, sso=HEADERS_SSO)])
         edge.know(1, ADA)
-        spelt: Headers = [(b"x-user", b"eve"), (b"X_USER", b"eve"), (b"X.User", b"eve")]
+        spelt: list[Pair] = [(b"x-user", b"eve"), (b"X_USER", b"eve"), (b"X.User", b"eve")]
         edge.request(user=1, principal=ADA, headers=spelt)
         self.assertEqual(edge.transport.written.count(b"eve"), 0)
         self.assertIn(b"\r\nX-User: ada@example.com\r\n", edge.transport.written)
@@ -614,7 +617,7 @@ class PrivateTests(SynchronousTestCase):
     """NTLM and Negotiate: who shares a connection is somebody else."""
 
     CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM abc\r\nContent-Length: 0\r\n\r\n"
-    NTLM: Headers = [(b"Authorization", b"NTLM xyz")]
+    NTLM: list[Pair] = [(b"Authorization", b"NTLM xyz")]
 
     def test_never_shared(self) -> None:
         """From a challenge on the connection is its client's, and its client's alone."""

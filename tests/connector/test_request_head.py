@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import Served
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
+from appproxy.httpwire.field import Fields, field, fields
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.transport.wheel import TimerWheel
 from tests.connector.support import Backends, backend
 
@@ -42,8 +43,8 @@ def made(
     application: Served | None = None,
     method: bytes = b"GET",
     target: bytes = b"/",
-    headers: Headers | None = None,
-    signed_on: Headers | None = None,
+    headers: Fields | None = None,
+    signed_on: Fields | None = None,
     body: int = NO_BODY,
     upgrade: bool = False,
 ) -> tuple[bytes | None, bytes]:
@@ -84,7 +85,7 @@ class RequestHeadTests(SynchronousTestCase):
                 name.replace(b"-", b"."),
                 b"-" + name + b"_",
             ):
-                self.assertRaises(UnfitHead, made, headers=[(spelt, b"1")])
+                self.assertRaises(UnfitHead, made, headers=[field(spelt, b"1")])
 
     @settings(max_examples=100)
     @given(st.data())
@@ -97,32 +98,33 @@ class RequestHeadTests(SynchronousTestCase):
         )
         head = made(
             served(sso=SSO, passthrough=False),
-            headers=[(spelt, b"eve")],
-            signed_on=[(b"X-Remote-User", b"ada")],
+            headers=[field(spelt, b"eve")],
+            signed_on=[field(b"X-Remote-User", b"ada")],
         )
         self.assertNotIn(b"eve", head[1])
         self.assertEqual(head[1].count(b"X-Remote-User: ada"), 1)
 
     def test_other_headers_pass(self) -> None:
         """Everything else passes as it came, in its order."""
-        head = made(headers=[(b"A", b"1"), (b"b", b""), (b"A", b"2"), (b"Authorization", b"Basic eA==")])[1]
+        headers = fields([(b"A", b"1"), (b"b", b""), (b"A", b"2"), (b"Authorization", b"Basic eA==")])
+        head = made(headers=headers)[1]
         self.assertTrue(head.endswith(b"\r\nA: 1\r\nb: \r\nA: 2\r\nAuthorization: Basic eA==\r\n\r\n"))
 
     def test_upgrade(self) -> None:
         """An upgrade that the application allows is asked for."""
-        token, head = made(headers=[(b"Upgrade", b"WebSocket"), (b"A", b"1")], upgrade=True)
+        token, head = made(headers=fields([(b"Upgrade", b"WebSocket"), (b"A", b"1")]), upgrade=True)
         self.assertEqual(token, b"websocket")
         self.assertTrue(head.endswith(b"\r\nA: 1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
 
     def test_bad_upgrade(self) -> None:
         """One that it does not, or that two places say differently, is not."""
-        websocket = (b"Upgrade", b"websocket")
+        websocket = field(b"Upgrade", b"websocket")
         for method, headers, upgrade in (
-            (b"GET", [(b"Upgrade", b"h2c")], True),
+            (b"GET", [field(b"Upgrade", b"h2c")], True),
             (b"GET", [], True),
             (b"GET", [websocket], False),
-            (b"GET", [websocket, (b"upgrade", b"h2c")], True),
-            (b"GET", [(b"Upgrade", b"\xff")], True),
+            (b"GET", [websocket, field(b"upgrade", b"h2c")], True),
+            (b"GET", [field(b"Upgrade", b"\xff")], True),
             (b"POST", [websocket], True),
         ):
             self.assertRaises(UnfitHead, made, method=method, headers=headers, upgrade=upgrade)
@@ -153,8 +155,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_line_ends(self) -> None:
         """Nothing becomes a second line."""
-        for headers in ([(b"A", b"1\r\nB: 2")], [(b"A\r\nB", b"1")], [(b"A", b"\0")], [(b"A b", b"1")]):
-            self.assertRaises(BadMessage, made, headers=headers)
-            self.assertRaises(BadMessage, made, signed_on=headers)
+        for name, value in ((b"A", b"1\r\nB: 2"), (b"A\r\nB", b"1"), (b"A", b"\0"), (b"A b", b"1")):
+            self.assertRaises(BadMessage, field, name, value)
         self.assertRaises(BadMessage, made, target=b"/a b")
         self.assertRaises(BadMessage, made, method=b"GET /x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.field import field, fields
 
 
 class BindingTests(SynchronousTestCase):
@@ -13,8 +14,10 @@ class BindingTests(SynchronousTestCase):
     def test_request(self) -> None:
         """NTLM and Negotiate in any case, with or without a token."""
         for value in (b"NTLM TlRMTVNTUAAB", b"negotiate YII", b"Negotiate", b"nTlM"):
-            self.assertTrue(binds_connection([(b"Authorization", value)], AUTHORIZATION), value)
-            self.assertTrue(binds_connection([(b"A", b"b"), (b"AUTHORIZATION", value)], AUTHORIZATION))
+            self.assertTrue(binds_connection([field(b"Authorization", value)], AUTHORIZATION), value)
+            self.assertTrue(
+                binds_connection(fields([(b"A", b"b"), (b"AUTHORIZATION", value)]), AUTHORIZATION)
+            )
 
     def test_answer(self) -> None:
         """One among several challenges, in one header or in several."""
@@ -25,12 +28,12 @@ class BindingTests(SynchronousTestCase):
             [(b"WWW-Authenticate", b"Basic"), (b"WWW-Authenticate", b"NTLM abc")],
             [(b"WWW-Authenticate", b",\tNegotiate")],
         ):
-            self.assertTrue(binds_connection(headers, WWW_AUTHENTICATE), headers)
+            self.assertTrue(binds_connection(fields(headers), WWW_AUTHENTICATE), headers)
 
     def test_others(self) -> None:
         """Schemes that belong to the request bind nothing, nor does another header."""
         for value in (b"Basic eA==", b"Bearer NTLM", b'Digest username="ntlm"', b"Negotiated x", b""):
-            self.assertFalse(binds_connection([(b"Authorization", value)], AUTHORIZATION), value)
-        self.assertFalse(binds_connection([(b"X-Authorization", b"NTLM x")], AUTHORIZATION))
-        self.assertFalse(binds_connection([(b"WWW-Authenticate", b"NTLM x")], AUTHORIZATION))
+            self.assertFalse(binds_connection([field(b"Authorization", value)], AUTHORIZATION), value)
+        self.assertFalse(binds_connection([field(b"X-Authorization", b"NTLM x")], AUTHORIZATION))
+        self.assertFalse(binds_connection([field(b"WWW-Authenticate", b"NTLM x")], AUTHORIZATION))
         self.assertFalse(binds_connection([], AUTHORIZATION))

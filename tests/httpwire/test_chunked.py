@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.chunked import OVERHEAD_LIMIT, SIZE_LINE_LIMIT, ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import UNTIL_END, Headers
+from appproxy.httpwire.field import Fields, fields
+from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.writer import Framer
 from tests.httpwire.corpus import splits
 
@@ -55,7 +56,7 @@ def by_llhttp(data: bytes) -> bytes | None:
     return body.body if body.complete else None
 
 
-def by_us(pieces: list[bytes]) -> tuple[bytes, bytes, Headers] | None:
+def by_us(pieces: list[bytes]) -> tuple[bytes, bytes, Fields] | None:
     """Body, bytes behind it and trailers; nothing if it is refused or waits for more."""
     decoder = ChunkedDecoder(400)
     payload: list[bytes] = []
@@ -127,7 +128,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
     def test_round_trip_in_any_split(self, chunks: list[bytes], data: st.DataObject) -> None:
         """What our framer writes, the decoder reads, in any split, and it finds the end."""
         framer = Framer(UNTIL_END)
-        trailers = [(b"X-Sum", b"1 2")] if data.draw(st.booleans()) else []
+        trailers = fields([(b"X-Sum", b"1 2")] if data.draw(st.booleans()) else [])
         wire = b"".join(map(framer.data, chunks)) + framer.end(trailers) + b"GET"
         self.assertEqual(by_us(data.draw(splits(wire))), (b"".join(chunks), b"GET", trailers))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, RequestHead
 from appproxy.httpwire.request_parser import (
     UPGRADE_WAITING_LIMIT,
@@ -60,7 +61,7 @@ class HeadTests(SynchronousTestCase):
                     b"GET",
                     b"/x?y",
                     (1, 1),
-                    [(b"Host", b"a.example")],
+                    [field(b"Host", b"a.example")],
                     b"a.example",
                     None,
                     NO_BODY,
@@ -362,7 +363,7 @@ class FlowTests(SynchronousTestCase):
         """Trailers come with the end."""
         parser = RequestParser()
         events = parser.feed(CHUNKED + b"1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n")
-        self.assertEqual(events[1:], [b"a", End([(b"X-Sum", b"1")])])
+        self.assertEqual(events[1:], [b"a", End([field(b"X-Sum", b"1")])])
 
     def test_accepted_upgrade(self) -> None:
         """After the head all bytes are kept until the upgrade is accepted, then handed over."""

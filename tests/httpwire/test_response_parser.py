@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 from tests.httpwire.corpus import BAD_RESPONSES, joined, one_by_one, splits
@@ -47,7 +48,7 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(
             events,
             [
-                ResponseHead(200, b"OK", (1, 1), [(b"Content-Length", b"3")], 3, keep_alive=True),
+                ResponseHead(200, b"OK", (1, 1), [field(b"Content-Length", b"3")], 3, keep_alive=True),
                 b"abc",
                 END,
             ],
@@ -65,7 +66,7 @@ class BodyTests(SynchronousTestCase):
         """A chunked body ends with its last chunk; trailers come with the end."""
         events = read([CHUNKED])
         self.assertEqual(bodies(events), [103, 200, b"abcdefg"])
-        self.assertEqual(events[-1], End([(b"X-Sum", b"1")]))
+        self.assertEqual(events[-1], End([field(b"X-Sum", b"1")]))
 
     def test_until_close(self) -> None:
         """Without length and coding the connection's end is the body's, and only a clean one."""

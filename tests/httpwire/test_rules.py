@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.httpwire.heads import Headers, RequestHead
+from appproxy.httpwire.field import Fields, field, fields
+from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.request_parser import RequestParser
-from appproxy.httpwire.rules import RequestRules, filter_trailers, forwarded, rebuild_response
+from appproxy.httpwire.rules import RequestRules, filter_trailers, forwarded, rebuild_response, request_id
 
 RULES = RequestRules([b"X-Remote-User", b"REMOTE_GROUPS"])
 
@@ -71,9 +72,14 @@ def head_of(*lines: bytes) -> RequestHead:
     return head
 
 
-def rebuilt(*lines: bytes) -> Headers:
+def rebuilt(*lines: bytes) -> Fields:
     """What passes of these header lines."""
     return RULES.rebuild(head_of(*lines))
+
+
+def values_of(headers: Fields) -> dict[bytes, bytes]:
+    """The headers by name."""
+    return {each.name: each.value for each in headers}
 
 
 def spellings(name: bytes) -> list[bytes]:
@@ -144,10 +150,9 @@ class RequestTests(SynchronousTestCase):
     def test_connection_cannot_delete_ours(self) -> None:
         """A Connection token deletes what the client sent, never what is added afterwards."""
         head = head_of(b"Connection: close, x-forwarded-for, X-Remote-User, X-Request-Id")
-        headers = RULES.rebuild(head) + RULES.forwarded("192.0.2.1", head.host, b"https", 443, "01J")
+        headers = RULES.rebuild(head) + RULES.forwarded("192.0.2.1", head.host, b"https", 443)
         names = [name for name, _ in headers]
         self.assertIn(b"X-Forwarded-For", names)
-        self.assertIn(b"X-Request-Id", names)
 
     def test_other_applications_identity_headers_pass(self) -> None:
         """Identity headers are those of one application."""
@@ -162,6 +167,14 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(rebuilt(b"Cookie: __Host-appproxy-session=x"), [])
         self.assertEqual(rebuilt(b"Cookie: a=b", b"Connection: cookie"), [])
 
+    def test_cookies_are_well_formed(self) -> None:
+        """Whatever stands in Cookie headers, empty ones too, becomes a well-formed header."""
+        pieces = (b"", b"a=b", b";", b"; ", b"a=b;", b"__Host-appproxy-session=x", b"c=d; ", b"\t;")
+        for values in itertools.product(pieces, repeat=3):
+            for header in rebuilt(*(b"Cookie:" + value for value in values)):
+                self.assertEqual(header, field(*header.pair), values)
+        self.assertEqual(rebuilt(b"Cookie: a=b", b"Cookie:", b"Cookie: c=d"), [(b"Cookie", b"a=b; c=d")])
+
     def test_look_alikes_of_cookie_are_dropped(self) -> None:
         """A cookie header in another spelling hides nothing."""
         self.assertEqual(rebuilt(b"Coo_kie: __Host-appproxy-session=x", b"COOKIE_: x"), [])
@@ -171,35 +184,38 @@ class ForwardedTests(SynchronousTestCase):
     """What the application is told of the request's way."""
 
     def test_ipv4(self) -> None:
-        """Address, host, scheme, port, and the transaction."""
+        """Address, host, scheme and port."""
         self.assertEqual(
-            forwarded("192.0.2.1", b"wiki.example", b"https", 443, "01J"),
+            forwarded("192.0.2.1", b"wiki.example", b"https", 443),
             [
                 (b"X-Forwarded-For", b"192.0.2.1"),
                 (b"X-Forwarded-Host", b"wiki.example"),
                 (b"X-Forwarded-Proto", b"https"),
                 (b"X-Forwarded-Port", b"443"),
                 (b"Forwarded", b"for=192.0.2.1;host=wiki.example;proto=https"),
-                (b"X-Request-Id", b"01J"),
             ],
         )
 
+    def test_request_id(self) -> None:
+        """The transaction's id is the request's."""
+        self.assertEqual(request_id("01JABC"), field(b"X-Request-Id", b"01JABC"))
+
     def test_ipv6_and_port(self) -> None:
         """IPv6 addresses are quoted in Forwarded, an unusual port is told (RFC 7239, section 6)."""
-        headers = dict(forwarded("2001:DB8::1%eth0", b"[::1]", b"http", 8080, "01J"))
+        headers = values_of(forwarded("2001:DB8::1%eth0", b"[::1]", b"http", 8080))
         self.assertEqual(headers[b"X-Forwarded-For"], b"2001:db8::1")
         self.assertEqual(headers[b"X-Forwarded-Host"], b"[::1]:8080")
         self.assertEqual(headers[b"Forwarded"], b'for="[2001:db8::1]";host="[::1]:8080";proto=http')
 
     def test_mapped_address(self) -> None:
         """An IPv4 address that came over an IPv6 socket is an IPv4 address."""
-        headers = dict(forwarded("::ffff:192.0.2.1", b"a", b"https", 443, "01J"))
+        headers = values_of(forwarded("::ffff:192.0.2.1", b"a", b"https", 443))
         self.assertEqual(headers[b"X-Forwarded-For"], b"192.0.2.1")
 
     def test_unknown_client(self) -> None:
         """A client without address is unknown, and nothing is made up."""
         for address in ("", "/run/x.sock", "evil, 1.2.3.4"):
-            headers = dict(forwarded(address, b"a", b"https", 443, "01J"))
+            headers = values_of(forwarded(address, b"a", b"https", 443))
             self.assertNotIn(b"X-Forwarded-For", headers)
             self.assertEqual(headers[b"Forwarded"], b"for=unknown;host=a;proto=https")
 
@@ -209,15 +225,17 @@ class ResponseTests(SynchronousTestCase):
 
     def test_end_to_end_headers_pass(self) -> None:
         """Ordinary headers and the application's cookies pass unchanged."""
-        headers = [
-            (b"Content-Type", b"text/html"),
-            (b"Set-Cookie", b"a=b"),
-            (b"set-cookie", b"c=d"),
-            (b"WWW-Authenticate", b"Basic"),
-            (b"Server", b"x"),
-            (b"Date", b"y"),
-            (b"X-Request-Id", b"z"),
-        ]
+        headers = fields(
+            [
+                (b"Content-Type", b"text/html"),
+                (b"Set-Cookie", b"a=b"),
+                (b"set-cookie", b"c=d"),
+                (b"WWW-Authenticate", b"Basic"),
+                (b"Server", b"x"),
+                (b"Date", b"y"),
+                (b"X-Request-Id", b"z"),
+            ]
+        )
         self.assertEqual(rebuild_response(headers), headers)
 
     def test_dropped(self) -> None:
@@ -236,16 +254,16 @@ class ResponseTests(SynchronousTestCase):
             b"Set-Cookie2",
         ):
             for spelling in spellings(name):
-                self.assertEqual(rebuild_response([(spelling, b"close")]), [], spelling)
+                self.assertEqual(rebuild_response([field(spelling, b"close")]), [], spelling)
 
     def test_length_kept_on_demand(self) -> None:
         """The length of an answer to HEAD passes, in its one spelling."""
-        headers = [(b"content-length", b"3"), (b"Content_Length", b"4")]
+        headers = fields([(b"content-length", b"3"), (b"Content_Length", b"4")])
         self.assertEqual(rebuild_response(headers, keep_length=True), headers[:1])
 
     def test_connection_named(self) -> None:
         """Headers that Connection names go, before it or behind it."""
-        headers = [(b"X-A", b"1"), (b"Connection", b"x-a, X-B"), (b"x-b", b"2"), (b"X-C", b"3")]
+        headers = fields([(b"X-A", b"1"), (b"Connection", b"x-a, X-B"), (b"x-b", b"2"), (b"X-C", b"3")])
         self.assertEqual(rebuild_response(headers), [(b"X-C", b"3")])
 
     def test_our_cookies_cannot_be_planted(self) -> None:
@@ -254,9 +272,10 @@ class ResponseTests(SynchronousTestCase):
             b"__Host-appproxy-session=x; Path=/; Secure",
             b"__HOST-APPPROXY-SESSION=x; Domain=example.com",
             b"=__Host-appproxy-session=x; Domain=example.com",
-            b" __Host-appproxy-sign-in =x",
+            b"__Host-appproxy-sign-in =x",
+            b"= __Host-appproxy-sign-in =x",
         ):
-            self.assertEqual(rebuild_response([(b"Set-Cookie", value), (b"SET-COOKIE", value)]), [])
+            self.assertEqual(rebuild_response(fields([(b"Set-Cookie", value), (b"SET-COOKIE", value)])), [])
 
 
 class TrailerTests(SynchronousTestCase):
@@ -264,7 +283,7 @@ class TrailerTests(SynchronousTestCase):
 
     def test_pass(self) -> None:
         """Checksums and statuses of calls pass."""
-        trailers = [(b"Grpc-Status", b"0"), (b"Digest", b"x"), (b"Server-Timing", b"y")]
+        trailers = fields([(b"Grpc-Status", b"0"), (b"Digest", b"x"), (b"Server-Timing", b"y")])
         self.assertEqual(filter_trailers(trailers), trailers)
 
     def test_dropped(self) -> None:
@@ -285,10 +304,11 @@ class TrailerTests(SynchronousTestCase):
             b"WWW-Authenticate",
         ):
             for spelling in spellings(name):
-                self.assertEqual(filter_trailers([(spelling, b"evil")]), [], spelling)
+                self.assertEqual(filter_trailers([field(spelling, b"evil")]), [], spelling)
 
     def test_identity(self) -> None:
         """An application's identity headers do not come in trailers either."""
         self.assertEqual(
-            RULES.filter_trailers([(b"x_remote_user", b"evil"), (b"Digest", b"x")]), [(b"Digest", b"x")]
+            RULES.filter_trailers(fields([(b"x_remote_user", b"evil"), (b"Digest", b"x")])),
+            [(b"Digest", b"x")],
         )

@@ -7,15 +7,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.values import (
-    CONTENT_LENGTH,
-    KINDS,
     chunked_length,
     connection_tokens,
     content_length,
     parse_host,
 )
-from appproxy.httpwire.heads import UNTIL_END
 
 
 class HostTests(SynchronousTestCase):
@@ -63,11 +61,6 @@ class FramingTests(SynchronousTestCase):
         ):
             error = self.assertRaises(BadMessage, chunked_length, value, minor, 502)
             self.assertEqual((error.status, error.rule), (502, "transfer_encoding"))
-
-    def test_kinds(self) -> None:
-        """Fields are known in every case, and in no other spelling."""
-        self.assertEqual(KINDS[b"CONTENT-length"], CONTENT_LENGTH)
-        self.assertEqual(KINDS[b"Content_Length"], 0)
 
     def test_connection_tokens(self) -> None:
         """Tokens are lower-case, without blanks and empty ones, also of values too long for the memo."""

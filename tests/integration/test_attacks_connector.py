@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Pair, fields
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
@@ -100,7 +100,7 @@ class StolenRelayTests(MachineTestCase):
             ],
         )
         other = f"127.0.0.1:{self.attacked.other.port}".encode()
-        heads: list[tuple[bytes, bytes, Headers]] = [
+        heads: list[tuple[bytes, bytes, list[Pair]]] = [
             (b"GET", b"http://" + other + b"/", []),
             (b"CONNECT", other, []),
             (b"CONNECT", b"/", []),
@@ -121,16 +121,23 @@ class StolenRelayTests(MachineTestCase):
             (b"GET", b"/", [(b"Upgrade", b"websocket")]),
         ]
         for method, target, headers in heads:
-            recorder = self.relay.ask("ours", pack_request(method, target, headers))
+            recorder = self.relay.ask("ours", pack_request(method, target, fields(headers)))
             self.assert_refused(recorder, "bug")
         for target in (b"/part/../x", b"/part/%2e%2e/x", b"/part/..;/x", b"/other"):
             self.assert_refused(self.relay.ask("part", pack_request(b"GET", target, [])), "bug")
         for raw in (
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            b"GET /\nX\na\r\nY: b",
+            b"GET /\nX: a\r\nY: b",
+            b"GET /\nX: a\rY: b",
+            b"GET /\nX: a\0",
+            b"GET /\nX: a\n\nGET /",
+            b"GET /\nX : a",
+            b"GET /\n X: a",
+            b"GET /\nX\na",
             b"GET  /",
             b"",
             b"GET /\nX",
+            b"GET /\n",
         ):
             self.assert_refused(self.relay.ask("ours", raw), "bug")
         self.assertEqual((self.backend.seen, self.attacked.other.connections), ([], 0))
@@ -142,7 +149,7 @@ class StolenRelayTests(MachineTestCase):
             "private", self.backend.internal_url, pre_authentication="sign_in", sso=sso
         )
         self.relay.serve([private])
-        head = pack_request(b"GET", b"/", [(b"x_remote_user", b"evil"), (b"X.Remote.User", b"evil")])
+        head = pack_request(b"GET", b"/", fields([(b"x_remote_user", b"evil"), (b"X.Remote.User", b"evil")]))
         self.assert_refused(self.relay.ask("private", head), "backend_not_allowed")
         ada = Principal("https://idp.example", "ada", "0" * 32, user_principal_name="ada@example.com")
         eve = Principal("https://idp.example", "eve", "1" * 32, user_principal_name="eve\r\nX-Admin: 1")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.field import field, fields
 from appproxy.model.web_address import parse_web_address
 from appproxy.translate.translator import Translator
 
@@ -63,7 +64,7 @@ class ResponseHeaderTests(SynchronousTestCase):
 
     def outward(self, there: Translator, name: bytes, value: bytes) -> bytes:
         """One header's value, translated."""
-        [(name_after, value_after)] = there.response_headers([(name, value)])
+        [(name_after, value_after)] = there.response_headers([field(name, value)])
         self.assertEqual(name_after, name)
         return value_after
 
@@ -121,7 +122,7 @@ class ResponseHeaderTests(SynchronousTestCase):
         for value, expected in (
             (b"5; url=http://wiki.corp/base/x", b"5; url=https://apps.example.com/app/one/x"),
             (b"0;URL='/base/x'", b"0;URL='/app/one/x'"),
-            (b'0.5, Url = "/base/x" ', b'0.5, Url = "/app/one/x" '),
+            (b'0.5, Url = "/base/x" ;', b'0.5, Url = "/app/one/x" ;'),
             (b"0; /base/x", b"0; /app/one/x"),
             (b"5", b"5"),
             (b"soon; url=/base/x", b"soon; url=/base/x"),
@@ -148,7 +149,7 @@ class ResponseHeaderTests(SynchronousTestCase):
 
     def test_other_headers(self) -> None:
         """All other headers are the same objects."""
-        headers = [(b"X-Location", b"http://wiki.corp/base/"), (b"Content-Type", b"text/html")]
+        headers = fields([(b"X-Location", b"http://wiki.corp/base/"), (b"Content-Type", b"text/html")])
         for before, after in zip(headers, PATHS.response_headers(headers), strict=True):
             self.assertIs(before, after)
 
@@ -190,12 +191,14 @@ class RequestHeaderTests(SynchronousTestCase):
         """Destination, Referer and Origin of this application become what the backend knows."""
         self.assertEqual(
             PATHS.request_headers(
-                [
-                    (b"destination", b"https://apps.example.com/app/one/new%20name"),
-                    (b"Referer", b"https://apps.example.com/app/one/?x"),
-                    (b"Origin", b"https://apps.example.com"),
-                    (b"Accept", b"*/*"),
-                ]
+                fields(
+                    [
+                        (b"destination", b"https://apps.example.com/app/one/new%20name"),
+                        (b"Referer", b"https://apps.example.com/app/one/?x"),
+                        (b"Origin", b"https://apps.example.com"),
+                        (b"Accept", b"*/*"),
+                    ]
+                )
             ),
             [
                 (b"destination", b"http://wiki.corp/base/new%20name"),
@@ -216,9 +219,11 @@ class RequestHeaderTests(SynchronousTestCase):
             b"https://apps.example.com.evil.example",
             b"",
         ):
-            self.assertEqual(PATHS.request_headers([(b"Origin", value)]), [(b"Origin", value)])
-        headers = [
-            (b"Referer", b"https://apps.example.com/another/"),
-            (b"Destination", b"https://evil/app/one/"),
-        ]
+            self.assertEqual(PATHS.request_headers([field(b"Origin", value)]), [(b"Origin", value)])
+        headers = fields(
+            [
+                (b"Referer", b"https://apps.example.com/another/"),
+                (b"Destination", b"https://evil/app/one/"),
+            ]
+        )
         self.assertEqual(PATHS.request_headers(headers), headers)
