@@ -3,6 +3,8 @@
 #   make demo    an edge, a connector and applications on this machine (DEMO_PORT=8443)
 #   make test    all tests; ONLY="tests.tunnel tests.cli" for some of them
 #   make lint    style, types, layers
+#   make bench   all measurements, into docs/performance.md: about five minutes
+#   make bench-quick    only the ratio to two bare nginx: less than a minute
 #   make clean   removes everything that was made here
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -27,6 +29,12 @@ lint: $(VENV)/installed-lint
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+
+bench: $(VENV)/installed-bench
+	@$(RUN)/python -m bench all
+
+bench-quick: $(VENV)/installed-demo
+	@$(RUN)/python -m bench quick
 
 clean:
 	rm -rf $(VENV) .demo .test build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
