@@ -17,10 +17,11 @@ from twisted.internet.task import Clock
 from appproxy.connector.pool import Pool
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served
-from appproxy.httpwire.heads import NO_BODY, Headers, ResponseHead
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.heads import NO_BODY, ResponseHead
 from appproxy.httpwire.request_parser import RequestParser
 from appproxy.httpwire.response_parser import ResponseParser
-from appproxy.httpwire.rules import forwarded, rebuild_response
+from appproxy.httpwire.rules import forwarded, rebuild_response, request_id
 from appproxy.httpwire.wire_heads import pack_request, pack_response, unpack_request, unpack_response
 from appproxy.httpwire.writer import Framer, write_response
 from appproxy.model.application import backend_view
@@ -188,7 +189,7 @@ def _edge_way_out(stages: Stages) -> list[Part]:
     packed = [_packed_answer()] * len(stages.heads)
     headers = unpack_response(packed[0])[2]
 
-    def write(head: Headers) -> None:
+    def write(head: Fields) -> None:
         framer = Framer(1024)
         write_response(200, None, head + framer.headers)
         framer.data(_BODY)
@@ -220,11 +221,12 @@ def _bookkeeping(stages: Stages) -> list[Part]:
     ]
 
 
-def _forwarding(head: Any) -> Headers:
-    return forwarded("127.0.0.1", head.host, b"https", PORT, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+def _forwarding(head: Any) -> Fields:
+    way = forwarded("127.0.0.1", head.host, b"https", PORT)
+    return [*way, request_id("01ARZ3NDEKTSV4RRFFQ69G5FAV")]
 
 
-def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Headers]]:
+def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Fields]]:
     rules = stages.verdicts[0].view.rules
     return [(head.method, head.target, rules.rebuild(head) + _forwarding(head)) for head in stages.heads]
 
@@ -243,7 +245,7 @@ def _packed_answer() -> bytes:
     return pack_response(200, 1024, rebuild_response(_answer_head().headers))
 
 
-def _answer_of_connector(served: Served) -> Callable[[Headers], Headers]:
+def _answer_of_connector(served: Served) -> Callable[[Fields], Fields]:
     return lambda headers: served.translator.response_headers(rebuild_response(headers))
 
 
@@ -251,7 +253,7 @@ def _transaction(stages: Stages, number: int, id: str) -> Transaction:
     head, user = stages.heads[number], stages.verdicts[number].principal
     assert user is not None
     made = Transaction(id, time.time(), "127.0.0.1", head.method, head.host, head.target)
-    made.user_agent = next((value for name, value in head.headers if name == b"User-Agent"), b"")
+    made.user_agent = head.user_agent
     made.application, made.user, made.session = "app0", user.label, user.session_id
     made.connector, made.connector_group, made.tunnel = "hq-1", "hq", "127.0.0.1:50000"
     made.status, made.bytes_out, made.duration, made.first_byte = 200, 1024, 0.0041, 0.0039
