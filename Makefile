@@ -30,7 +30,7 @@ lint: $(VENV)/installed-lint
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-bench: $(VENV)/installed-demo
+bench: $(VENV)/installed-bench
 	@$(RUN)/python -m bench all
 
 bench-quick: $(VENV)/installed-demo

@@ -6,7 +6,7 @@ nothing to do but to send them.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,9 @@ REQUESTS: Final = 5_000
 """Different requests; after them it begins anew. A thousand sessions come up five times each."""
 
 PATHS: Final = 50
+_STRIDE: Final = 7_919
+"""A prime: neighbours in the order of requests are not neighbours in the order of sign-ins."""
+
 CLOSE_EVERY: Final = 10
 """Where connections are renewed: after so many requests."""
 
@@ -36,13 +39,11 @@ _KINDS: Final = (
 )
 """Of what is asked for: ending, Accept, Sec-Fetch-Mode, Sec-Fetch-Dest."""
 
-Rng = random.Random
-
 
 def compose(
     size: str,
-    port: int,
-    cookies: Mapping[str, Sequence[str]],
+    authority: str,
+    cookies: Sequence[str],
     *,
     close_every: int = 0,
     count: int = REQUESTS,
@@ -53,22 +54,20 @@ def compose(
     The same for every system but for host and session.
 
     @param size: what is asked for: a key of L{bench.origin.SIZES}.
-    @param cookies: for each host the sessions' Cookie headers; an empty list where there are none.
+    @param authority: host and port.
+    @param cookies: the sessions' Cookie headers; none where there are no sessions.
     @param close_every: each such request asks for the connection's end; 0 = none does.
     """
-    choice = Rng(1)
-    hosts = list(cookies)
+    choice = random.Random(1)
     made: list[str] = []
     for number in range(count):
-        host = hosts[number % len(hosts)]
-        sessions = cookies[host]
-        session = sessions[choice.randrange(1 << 30) % len(sessions)] if sessions else ""
+        session = cookies[number * _STRIDE % len(cookies)] if cookies else ""
         closes = bool(close_every) and number % close_every == close_every - 1
-        made.append(_request(choice, size, f"{host}:{port}", session, closes=closes))
+        made.append(_request(choice, size, authority, session, closes=closes))
     return made
 
 
-def _request(choice: Rng, size: str, authority: str, session: str, *, closes: bool) -> str:
+def _request(choice: random.Random, size: str, authority: str, session: str, *, closes: bool) -> str:
     path = choice.randrange(PATHS)
     ending, accept, mode, destination = _KINDS[path % len(_KINDS)]
     query = f"?v={choice.randrange(10_000)}" if path % 3 == 0 else ""

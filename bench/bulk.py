@@ -53,13 +53,13 @@ def download(system: System, origin: Origin) -> Bulk:
 
     @raise BenchError: if not all of it came.
     """
-    cookies = {system.host: system.cookies}
-    head, *fields = compose("1g", system.port, cookies, count=1)[0].strip().split("\r\n")
+    authority = f"{system.host}:{system.port}"
+    head, *fields = compose("1g", authority, system.cookies, count=1)[0].strip().split("\r\n")
     command = ["curl", "--silent", "--show-error", "--insecure", "--http1.1", "--output", "/dev/null"]
-    command += ["--resolve", f"{system.host}:{system.port}:127.0.0.1", "--write-out", _TOLD]
+    command += ["--resolve", f"{authority}:127.0.0.1", "--write-out", _TOLD]
     for field in fields:
         command += ["--header", field]
-    command.append(f"https://{system.host}:{system.port}{head.split()[1]}")
+    command.append(f"https://{authority}{head.split()[1]}")
     meter = CpuMeter(system.pids(), origin.pids())
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     reading = meter.read()

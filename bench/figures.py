@@ -15,6 +15,9 @@ NOISY_FOREIGN: Final = 0.05
 NOISY_SPREAD: Final = 0.15
 """Between the runs of one case: when they differ more, so may the medians."""
 
+NOISY_PACE: Final = 0.25
+"""When the processor's own speed varies by more, something outside of this machine slows it down."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -44,12 +47,13 @@ def ratio(ours: float, theirs: float) -> float:
     return ours / theirs if theirs else float("nan")
 
 
-def noise(foreign: Sequence[float], spreads: Sequence[float]) -> str:
+def noise(foreign: Sequence[float], spreads: Sequence[float], paces: Sequence[float] = ()) -> str:
     """
     Why a measurement is not to be believed.
 
     @param foreign: for each run, the part of the machine that others took.
     @param spreads: for each case, the spread of its CPU per request.
+    @param paces: what L{bench.pace.pace} said before each run.
     @return: empty where it is quiet.
     """
     reasons: list[str] = []
@@ -59,4 +63,6 @@ def noise(foreign: Sequence[float], spreads: Sequence[float]) -> str:
     wide = [spread for spread in spreads if spread > NOISY_SPREAD]
     if wide:
         reasons.append(f"runs of {len(wide)} of {len(spreads)} cases differ by up to {max(wide):.0%}")
+    if paces and max(paces) > (1 + NOISY_PACE) * min(paces):
+        reasons.append(f"the processor was up to {max(paces) / min(paces):.1f} times as slow as at its best")
     return " and ".join(reasons)

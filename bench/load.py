@@ -135,35 +135,34 @@ def measure(system: System, case: Case, origin: Origin, folder: Path, seconds: i
     """
     Put a system under load.
 
-    @param folder: for the file of requests.
+    @param folder: for files of requests, which serve again.
     @raise BenchError: if the answers were not right.
     """
-    cookies = getattr(system, "cookies_by_host", None) or {system.host: system.cookies}
-    url = f"https://{system.host}:{system.port}/"
+    authority = f"{system.host}:{system.port}"
+    file = _requests(folder, case, authority, system.cookies)
     meter = CpuMeter(system.pids(), origin.pids())
-    return _sample(url, system.port, cookies, case, origin, folder, seconds, meter)
+    return _sample(f"https://{authority}/", file, case, origin, seconds, meter)
 
 
 def measure_directly(case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
     """The same load put on the origin itself, without TLS: what there is to add to."""
-    cookies: Mapping[str, Sequence[str]] = {"origin.localhost": ()}
-    url = f"http://origin.localhost:{origin.port}/"
+    authority = f"origin.localhost:{origin.port}"
+    file = _requests(folder, case, authority, ())
     meter = CpuMeter({"origin": origin.pids()})
-    return _sample(url, origin.port, cookies, case, origin, folder, seconds, meter)
+    return _sample(f"http://{authority}/", file, case, origin, seconds, meter)
 
 
-def _sample(
-    url: str,
-    port: int,
-    cookies: Mapping[str, Sequence[str]],
-    case: Case,
-    origin: Origin,
-    folder: Path,
-    seconds: int,
-    meter: CpuMeter,
-) -> Sample:
-    file = folder / "requests"
-    write_requests(file, compose(case.size, port, cookies, close_every=CLOSE_EVERY if case.renewed else 0))
+def _requests(folder: Path, case: Case, authority: str, cookies: Sequence[str]) -> Path:
+    """The file of requests, the same in every run."""
+    kind = f"{case.size}{'-renewed' if case.renewed else ''}"
+    file = folder / f"requests-{authority.replace(':', '-')}-{kind}"
+    if not file.exists():
+        close_every = CLOSE_EVERY if case.renewed else 0
+        write_requests(file, compose(case.size, authority, cookies, close_every=close_every))
+    return file
+
+
+def _sample(url: str, file: Path, case: Case, origin: Origin, seconds: int, meter: CpuMeter) -> Sample:
     before = origin.requests()
     output = run_wrk(url, file, case.connections, seconds)
     reading = meter.read()

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 
 from bench.nginx import start_nginx
 from bench.processes import Process, free_ports
+from bench.scratch import scratch
 
 KIB: Final = 1 << 10
 GIB: Final = 1 << 30
@@ -22,9 +22,6 @@ SIZES: Final[Mapping[str, int]] = {"1k": KIB, "64k": 64 * KIB, "1g": GIB}
 """Bytes of an answer, by the first part of the path: C{/1k/anything?at=all}."""
 
 _PIECE: Final = 1 << 20
-_SPARE: Final = GIB
-"""What must be left of memory besides the files."""
-
 _CONTENT: Final = """\
   access_log off;
   sendfile on;
@@ -57,7 +54,7 @@ class Origin:
 
     def start(self) -> None:
         """Make the files and serve them."""
-        self._files = Path(tempfile.mkdtemp(prefix="appproxy-bench-", dir=_place()))
+        self._files = scratch(sum(SIZES.values()))
         for name, size in SIZES.items():
             _write(self._files / name, size)
         content = _CONTENT.format(port=self.port, files=self._files)
@@ -84,12 +81,6 @@ class Origin:
             found = re.search(r"^ *\d+ +\d+ +(\d+)", answer.read().decode(), re.MULTILINE)
         assert found is not None, "nginx's stub_status has another form"
         return int(found[1])
-
-
-def _place() -> str:
-    memory = "/dev/shm"
-    room = shutil.disk_usage(memory).free if os.access(memory, os.W_OK) else 0
-    return memory if room > sum(SIZES.values()) + _SPARE else tempfile.gettempdir()
 
 
 def _write(path: Path, size: int) -> None:

@@ -24,8 +24,6 @@ CONNECTOR_GROUP: Final = "hq"
 SESSIONS: Final = 1_000
 _PROGRAMS: Final = Path(sys.executable).parent
 _READY: Final = '"event":"ready"'
-_HOSTS_WITH_COOKIES: Final = 50
-"""Applications that requests go to, where there are more."""
 
 Daemon = Literal["edge", "connector"]
 
@@ -34,8 +32,7 @@ class Ours:
     """
     An edge and a connector, with one application that one group may use.
 
-    @ivar hosts: the applications' names.
-    @ivar cookies_by_host: by name, the C{Cookie} header's value of each session, for the first applications.
+    @ivar hosts: the applications' names; requests go to the last one.
     """
 
     name = "appproxy"
@@ -53,9 +50,8 @@ class Ours:
         self._sessions = sessions
         self.port, *self._metrics_ports = free_ports(3)
         self.hosts = [f"app{number}.{DOMAIN}" for number in range(applications)]
-        self.host = self.hosts[0]
+        self.host = self.hosts[-1]
         self.cookies: Sequence[str] = ()
-        self.cookies_by_host: Mapping[str, Sequence[str]] = {}
         self._started: dict[str, Process] = {}
         self._sockets: Path | None = None
 
@@ -121,11 +117,7 @@ class Ours:
     def _sign_in(self) -> None:
         state = self._folder / "edge"
         state.mkdir(mode=0o700, exist_ok=True)
-        made = make_sessions(
-            state / "store.sqlite3", state / "store.key", self._sessions, self.hosts[:_HOSTS_WITH_COOKIES]
-        )
-        self.cookies_by_host = made
-        self.cookies = made[self.host]
+        self.cookies = make_sessions(state / "store.sqlite3", state / "store.key", self._sessions, self.host)
 
     def _edge_settings(self, certificate: Certificate) -> dict[str, Any]:
         state = self._folder / "edge"

@@ -1,150 +1,151 @@
 """
-What a run found, as values for C{results.json} and as the last line on the terminal.
+Loads and downloads as sections of the report.
 """
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from bench.bulk import Bulk
-from bench.figures import Figure, noise, ratio
-from bench.load import Sample
-from bench.processes import CORES
-from bench.rounds import DIRECT, Measured
+from bench.figures import noise
+from bench.rounds import Measured
+from bench.rows import bulk_rows, load_rows, ratios
+from bench.section import Section, Values, table
 
-OURS: Final = "appproxy"
-BAR: Final = "nginx"
-MAIN_CASE: Final = "1k-64"
-ALONE_CASE: Final = "1k-1"
-"""One connection: what a request waits when nobody else asks for anything."""
-
-Values = dict[str, Any]
+_ANSWERS: Final = {"1k": "1 KB", "64k": "64 KB"}
 
 
-def results(measured: Measured) -> Values:
-    """Everything, in the form of C{results.json}."""
-    loads = [_load_row(*key, runs) for key, runs in measured.samples.items()]
-    bulks = [_bulk_row(name, runs) for name, runs in measured.bulk.items()]
-    return {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "foreign_cpu": Figure.of(_foreign(measured)).median if _foreign(measured) else 0.0,
-        "noise": noise(_foreign(measured), [row["cpu_spread"] for row in [*loads, *bulks]]),
+def load_section(measured: Measured) -> Section:
+    """
+    Everything that L{bench.rounds.Rounds} measured.
+
+    The chart is drawn from its values.
+    """
+    loads, bulks = load_rows(measured), bulk_rows(measured)
+    found = ratios(loads, bulks)
+    values: Values = {
+        "noise": noise(
+            [row["foreign_cpu"] for row in [*loads, *bulks]],
+            [row["cpu_spread"] for row in [*loads, *bulks]],
+            measured.paces,
+        ),
         "load": loads,
         "bulk": bulks,
         "peak_memory": measured.memory,
-        "ratio": ratios(measured),
+        "missing": measured.missing,
+        "ratio": found,
     }
+    lines = [
+        *_introduction(values),
+        *load_table(loads),
+        "",
+        *_added(found),
+        "",
+        "One client fetches 1 GiB:",
+        "",
+        *bulk_table(bulks),
+        "",
+        "The most memory that each process ever had resident, over all of this:",
+        "",
+        *memory_table(measured.memory),
+    ]
+    return Section("load", "Beside the others", lines, values)
 
 
-def machine() -> Values:
-    """What it ran on: cores, and versions of what the figures depend on."""
-    return {
-        "cores": CORES,
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "nginx": _version("nginx", "-v"),
-    }
+def load_table(rows: Sequence[Values]) -> list[str]:
+    """Loads of small answers, case by case."""
+    heads = [
+        "load",
+        "system",
+        "requests/s",
+        "P50 ms",
+        "P99 ms",
+        "CPU us a request",
+        "of that",
+        "MB/s",
+        "spread",
+    ]
+    ordered = sorted(rows, key=lambda row: (row["size"], row["renewed"], row["connections"]))
+    made = []
+    before = ""
+    for row in ordered:
+        made.append(["" if row["case"] == before else _load_name(row), *_load_cells(row)])
+        before = row["case"]
+    return table(heads, made)
 
 
-def ratios(measured: Measured) -> dict[str, float]:
-    """
-    Ours against the others, and what we add to the latency; what was not measured is missing.
-
-    Medians against medians, at 64 connections and 1 KB.
-    """
-    found: dict[str, float] = {}
-    ours = measured.samples.get((OURS, MAIN_CASE))
-    theirs = measured.samples.get((BAR, MAIN_CASE))
-    if ours and theirs:
-        found["cpu"] = ratio(_cpu(ours).median, _cpu(theirs).median)
-        found["rps"] = ratio(_rate(ours).median, _rate(theirs).median)
-    if OURS in measured.bulk and BAR in measured.bulk:
-        found["bulk"] = ratio(*(_bulk_rate(measured.bulk[name]).median for name in (OURS, BAR)))
-    for name, key in ((OURS, "p50_added_us"), (BAR, "nginx_p50_added_us")):
-        added = added_latency(measured, name)
-        if added is not None:
-            found[key] = added
-    envoy = measured.samples.get(("envoy", MAIN_CASE))
-    if ours and envoy:
-        found["envoy_cpu"] = ratio(_cpu(ours).median, _cpu(envoy).median)
-        found["envoy_rps"] = ratio(_rate(ours).median, _rate(envoy).median)
-    return found
-
-
-def added_latency(measured: Measured, name: str) -> float | None:
-    """Microseconds that a system adds to the median answer over one connection; L{None} if not measured."""
-    runs = measured.samples.get((name, ALONE_CASE))
-    direct = measured.samples.get((DIRECT, ALONE_CASE))
-    if not runs or not direct:
-        return None
-    return Figure.of(run.wrk.p50 for run in runs).median - Figure.of(run.wrk.p50 for run in direct).median
-
-
-def ratio_line(found: Mapping[str, float]) -> str:
-    """The last line on the terminal."""
-    forms = {"p50_added_us": "{:.0f}"}
-    shown = ("cpu", "rps", "bulk", "p50_added_us", "envoy_cpu", "envoy_rps")
-    return "RATIO " + " ".join(
-        f"{key}={forms.get(key, '{:.2f}').format(found[key])}" for key in shown if key in found
+def _load_name(row: Values) -> str:
+    connections = f"{row['connections']} connection{'s' if row['connections'] > 1 else ''}"
+    return (
+        f"{_ANSWERS[row['size']]}, {connections}{', a new one after 10 requests' if row['renewed'] else ''}"
     )
 
 
-def _load_row(name: str, label: str, runs: Sequence[Sample]) -> Values:
-    cpu, rate = _cpu(runs), _rate(runs)
-    roles = runs[0].microseconds
-    return {
-        "system": name,
-        "case": label,
-        "runs": len(runs),
-        "requests_per_second": rate.median,
-        "requests_per_second_spread": rate.spread,
-        "p50_us": Figure.of(run.wrk.p50 for run in runs).median,
-        "p99_us": Figure.of(run.wrk.p99 for run in runs).median,
-        "cpu_us": cpu.median,
-        "cpu_spread": cpu.spread,
-        "cpu_us_by_role": {role: Figure.of(run.microseconds[role] for run in runs).median for role in roles},
-        "mb_per_second": Figure.of(run.wrk.bytes / run.wrk.seconds / 1e6 for run in runs).median,
-        "foreign_cpu": Figure.of(run.cpu.foreign for run in runs).median,
-    }
+def _load_cells(row: Values) -> list[str]:
+    return [
+        row["system"],
+        f"{row['requests_per_second']:,.0f}",
+        f"{row['p50_us'] / 1000:.2f}",
+        f"{row['p99_us'] / 1000:.1f}",
+        f"{row['cpu_us']:.0f}",
+        _by_role(row["cpu_us_by_role"], ".0f"),
+        f"{row['mb_per_second']:.0f}",
+        f"{row['cpu_spread']:.0%}",
+    ]
 
 
-def _bulk_row(name: str, runs: Sequence[Bulk]) -> Values:
-    rate, cpu = _bulk_rate(runs), Figure.of(run.total_cpu_per_gib for run in runs)
-    costs = [run.cpu_per_gib for run in runs]
-    return {
-        "system": name,
-        "runs": len(runs),
-        "mb_per_second": rate.median,
-        "mb_per_second_spread": rate.spread,
-        "cpu_s_per_gib": cpu.median,
-        "cpu_spread": cpu.spread,
-        "cpu_s_per_gib_by_role": {role: Figure.of(cost[role] for cost in costs).median for role in costs[0]},
-        "foreign_cpu": Figure.of(run.cpu.foreign for run in runs).median,
-    }
+def bulk_table(rows: Sequence[Values]) -> list[str]:
+    """Downloads of 1 GiB."""
+    return table(
+        ["system", "MB/s", "CPU s a GiB", "of that", "spread"],
+        [
+            [
+                row["system"],
+                f"{row['mb_per_second']:.0f}",
+                f"{row['cpu_s_per_gib']:.2f}",
+                _by_role(row["cpu_s_per_gib_by_role"], ".2f"),
+                f"{row['cpu_spread']:.0%}",
+            ]
+            for row in rows
+        ],
+    )
 
 
-def _cpu(runs: Sequence[Sample]) -> Figure:
-    return Figure.of(run.total_microseconds for run in runs)
+def memory_table(memory: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Peaks by system and role."""
+    return table(
+        ["system", "MB", "of that"],
+        [
+            [
+                name,
+                f"{sum(roles.values()) / 1e6:.0f}",
+                _by_role({r: b / 1e6 for r, b in roles.items()}, ".0f"),
+            ]
+            for name, roles in memory.items()
+        ],
+    )
 
 
-def _rate(runs: Sequence[Sample]) -> Figure:
-    return Figure.of(run.wrk.rate for run in runs)
+def _introduction(values: Values) -> list[str]:
+    runs = [row["runs"] for row in values["load"]]
+    text = (
+        f"Medians of {min(runs)} to {max(runs)} runs, taken in turns. CPU is user and system time of the "
+        "system's own processes. Spread is that of the CPU figure: largest less smallest, of the median."
+    )
+    noisy = values["noise"]
+    state = f"**Not a quiet run: {noisy}.** Read the CPU columns." if noisy else "The machine was quiet."
+    missing = [f"{name} was not measured: {why}." for name, why in values["missing"].items()]
+    return [text, "", " ".join([state, *missing]), ""]
 
 
-def _bulk_rate(runs: Sequence[Bulk]) -> Figure:
-    return Figure.of(run.rate for run in runs)
+def _added(found: Mapping[str, float]) -> list[str]:
+    if "p50_added_us" not in found:
+        return []
+    text = f"To the median answer over one connection appproxy adds {found['p50_added_us']:.0f} us"
+    if "nginx_p50_added_us" in found:
+        text += f", nginx twice {found['nginx_p50_added_us']:.0f} us"
+    return [f"{text}, against plain HTTP to the origin."]
 
 
-def _foreign(measured: Measured) -> list[float]:
-    samples = [run.cpu.foreign for runs in measured.samples.values() for run in runs]
-    return samples + [run.cpu.foreign for runs in measured.bulk.values() for run in runs]
-
-
-def _version(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip().rpartition("/")[2]
+def _by_role(costs: Mapping[str, float], form: str) -> str:
+    return " + ".join(f"{cost:{form}} {role}" for role, cost in costs.items())

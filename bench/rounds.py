@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench.browser import REQUESTS
 from bench.bulk import Bulk, download
 from bench.load import Case, Sample, measure, measure_directly
 from bench.origin import Origin
-from bench.processes import peak_memory
+from bench.pace import pace
+from bench.processes import BenchError, peak_memory
 from bench.system import System
 
 DIRECT: Final = "origin alone"
@@ -23,7 +25,7 @@ DIRECT: Final = "origin alone"
 
 _WARM_UP: Final = Case("1k", 64)
 _WARM_UP_SECONDS: Final = 2
-"""Long enough that every session was seen once: what is measured is a service that runs."""
+_LONGEST_WARM_UP_SECONDS: Final = 16
 
 
 @dataclass
@@ -32,12 +34,16 @@ class Measured:
     All runs so far, by the system's name; of loads by the case's label too.
 
     @ivar memory: the most bytes ever resident, by system and role.
+    @ivar missing: why a system was not measured.
+    @ivar paces: how fast the processor was before each run (L{bench.pace}).
     """
 
     cases: dict[str, Case] = field(default_factory=dict)
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
     bulk: dict[str, list[Bulk]] = field(default_factory=dict)
     memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    paces: list[float] = field(default_factory=list)
 
 
 class Rounds:
@@ -52,24 +58,38 @@ class Rounds:
         self.measured = Measured()
 
     def warm_up(self) -> None:
-        """Put load on each system once, for nothing."""
+        """Send each system every request once, for nothing: what is measured is a service that runs."""
         for system in self._systems:
             tell(f"warming up {system.name}")
-            measure(system, _WARM_UP, self._origin, self._folder, _WARM_UP_SECONDS)
+            seconds, sent = _WARM_UP_SECONDS, 0
+            while sent < REQUESTS and seconds <= _LONGEST_WARM_UP_SECONDS:
+                sent = self._measure(system, _WARM_UP, seconds).wrk.requests
+                seconds *= 2
 
     def load(
-        self, case: Case, rounds: int, seconds: int, names: Sequence[str] = (), *, direct: bool = False
+        self,
+        case: Case,
+        rounds: int,
+        seconds: int,
+        names: Sequence[str] = (),
+        *,
+        lead_in: int = 0,
+        direct: bool = False,
     ) -> None:
         """
         Measure a case.
 
         @param names: of the systems; all of them unless some are named.
+        @param lead_in: seconds of the same load just before, for nothing: after a pause an edge has
+            something to tell the store of each session.
         @param direct: whether the origin itself has its turn too.
         """
         self.measured.cases[case.label] = case
         for number in range(rounds):
             for system in self._chosen(names):
-                sample = measure(system, case, self._origin, self._folder, seconds)
+                if lead_in:
+                    self._measure(system, case, lead_in)
+                sample = self._measure(system, case, seconds)
                 self._keep(system.name, case, sample, f"{number + 1}/{rounds}")
             if direct:
                 sample = measure_directly(case, self._origin, self._folder, seconds)
@@ -92,6 +112,10 @@ class Rounds:
         for system in self._systems:
             peaks = {role: peak_memory(pids) for role, pids in system.pids().items()}
             self.measured.memory[system.name] = peaks
+
+    def _measure(self, system: System, case: Case, seconds: int) -> Sample:
+        self.measured.paces.append(pace())
+        return measure(system, case, self._origin, self._folder, seconds)
 
     def _chosen(self, names: Sequence[str]) -> list[System]:
         return [system for system in self._systems if not names or system.name in names]
@@ -119,16 +143,33 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def running(origin: Origin, systems: Sequence[System]) -> Iterator[None]:
-    """Start everything; in the end, stop it, whatever happened."""
-    stops: list[Callable[[], None]] = []
-    everything: list[Origin | System] = [origin, *systems]
-    try:
-        for each in everything:
-            stops.append(each.stop)
-            tell(f"starting {getattr(each, 'name', 'the origin')}")
-            each.start()
-        yield
-    finally:
-        for stop in reversed(stops):
-            stop()
+def running(
+    folder: Path, origin: Origin, needed: Sequence[System], welcome: Sequence[System] = ()
+) -> Iterator[Rounds]:
+    """
+    Start everything; in the end, stop it, whatever happened.
+
+    @param folder: for files of the load generator.
+    @param welcome: systems that are left out where they do not start.
+    @raise BenchError: if one that is needed does not start.
+    """
+    with ExitStack() as stops:
+        stops.callback(origin.stop)
+        origin.start()
+        started: list[System] = []
+        missing: dict[str, str] = {}
+        for system in (*needed, *welcome):
+            tell(f"starting {system.name}")
+            stops.callback(system.stop)
+            try:
+                system.start()
+            except BenchError as error:
+                if system in needed:
+                    raise
+                missing[system.name] = str(error).partition("\n")[0]
+                tell(f"without {system.name}: {error}")
+            else:
+                started.append(system)
+        rounds = Rounds(folder, origin, started)
+        rounds.measured.missing = missing
+        yield rounds

@@ -5,18 +5,18 @@ One HTTP/1.1 connection to a backend: one exchange at a time, strictly parsed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-from typing import Protocol as Interface
+from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import End, ResponseHead
-from appproxy.httpwire.response_parser import ResponseParser
+from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
 """Twisted's TLS is three times slower when it is given more at a time (measured)."""
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
     user: int
 
 
-class AnswerListener(Interface):
+class AnswerListener(Protocol):
     """Who waits for the answer on a connection."""
 
     def answer_head(self, head: ResponseHead) -> None:
@@ -58,17 +58,17 @@ class AnswerListener(Interface):
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body."""
 
+    def bug(self, failure: Failure) -> None:
+        """One of these raised: whoever waits for the answer must not wait for ever."""
 
-@implementer(IPushProducer)
-class BackendConnection(Protocol):
+
+class BackendConnection(BareProtocol):
     """
     @ivar owner: whose alone this connection is, or L{None}.
     @ivar used: how many exchanges it has served.
     @ivar idle_since: when it went back into its pool.
     @ivar open: whether it can still be used.
     """
-
-    transport: Any
 
     def __init__(self, closed: Callable[[BackendConnection], None]) -> None:
         self._closed = closed
@@ -103,7 +103,7 @@ class BackendConnection(Protocol):
             self.discard()
             return
         if self._raw:
-            listener.answer_data(data)
+            self._dispatch([data])
             return
         self._started = True
         try:
@@ -131,14 +131,12 @@ class BackendConnection(Protocol):
     def pauseProducing(self) -> None:
         """The backend reads slower than the request's body comes."""
         self._choked = True
-        if self._listener is not None:
-            self._listener.request_writable(False)
+        self._tell_writable(False)
 
     def resumeProducing(self) -> None:
         """The backend has caught up."""
         self._choked = False
-        if self._listener is not None:
-            self._listener.request_writable(True)
+        self._tell_writable(True)
 
     def stopProducing(self) -> None:
         """The transport is gone; L{connectionLost} follows."""
@@ -202,21 +200,38 @@ class BackendConnection(Protocol):
             self.open = False
             self.transport.abortConnection()
 
-    def _dispatch(self, events: list[ResponseHead | bytes | End]) -> None:
+    def _dispatch(self, events: list[ResponseEvent]) -> None:
         for event in events:
             listener = self._listener
             if listener is None:
                 return
             kind = event.__class__
-            if kind is bytes:
-                listener.answer_data(event)  # type: ignore[arg-type]
-            elif kind is End:
-                listener.answer_end(event)  # type: ignore[arg-type]
-            else:
-                listener.answer_head(event)  # type: ignore[arg-type]
+            try:
+                if kind is bytes:
+                    listener.answer_data(event)  # type: ignore[arg-type]
+                elif kind is End:
+                    listener.answer_end(event)  # type: ignore[arg-type]
+                else:
+                    listener.answer_head(event)  # type: ignore[arg-type]
+            except Exception:
+                listener.bug(Failure())
+
+    def _tell_writable(self, writable: bool) -> None:
+        listener = self._listener
+        if listener is not None:
+            try:
+                listener.request_writable(writable)
+            except Exception:
+                listener.bug(Failure())
 
     def _fail(self, rule: str) -> None:
         listener, started = self._listener, self._started
         self.discard()
         if listener is not None:
-            listener.answer_failed(rule, started)
+            try:
+                listener.answer_failed(rule, started)
+            except Exception:
+                listener.bug(Failure())
+
+
+classImplements(BackendConnection, IPushProducer)

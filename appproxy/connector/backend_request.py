@@ -16,8 +16,9 @@ from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import CatalogCopy, Served
 from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, Headers, ResponseHead
-from appproxy.httpwire.rules import rebuild_response
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, ResponseHead
+from appproxy.httpwire.rules import rebuild_response, request_id
 from appproxy.httpwire.wire_heads import pack_response, unpack_request
 from appproxy.httpwire.writer import Framer
 from appproxy.model.principal import Principal
@@ -46,6 +47,7 @@ class BackendRequest:
         """
         signed_on = served.sign_on.headers(principal)
         method, target, headers = unpack_request(message.head)
+        headers.append(request_id(message.transaction_id))
         self._message = message
         self._served = served
         self._binds = binds_connection(headers, AUTHORIZATION)
@@ -113,7 +115,7 @@ class BackendRequest:
         """
         return self._framer.data(data) if self._framer is not None else b""
 
-    def body_end(self, trailers: Headers) -> bytes:
+    def body_end(self, trailers: Fields) -> bytes:
         """
         The end of its body, framed.
 

@@ -8,7 +8,7 @@ listener on the other; body bytes cross it, framing never does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVarTuple
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -20,7 +20,8 @@ from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, End, Headers, ResponseHead
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
 from appproxy.httpwire.rules import filter_trailers
 from appproxy.httpwire.wire_heads import pack_trailers, unpack_trailers
 from appproxy.model.principal import Principal
@@ -36,23 +37,6 @@ UPGRADED_CLOSE_SECONDS: Final = 10.0
 
 _OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_protocol"})
 """Failures that no setting of the operator's would mend: an edge or an application that misbehaves."""
-
-_A = TypeVarTuple("_A")
-
-
-def _never_hanging(
-    method: Callable[[BackendExchange, *_A], None],
-) -> Callable[[BackendExchange, *_A], None]:
-    """For what connections and timers call: a bug in it ends the stream, which would wait for ever."""
-
-    def guarded(self: BackendExchange, *arguments: *_A) -> None:
-        try:
-            method(self, *arguments)
-        except Exception:
-            self.bug(Failure())
-
-    guarded.__doc__ = method.__doc__
-    return guarded
 
 
 class ExchangeServices:
@@ -103,7 +87,7 @@ class BackendExchange:
         self._wait: Callable[[], None] | None = None
         self._timer: Timer | None = None
         self._held: list[bytes] = []
-        self._trailers: Headers = []
+        self._trailers: Fields = []
         self._raw = self._responded = self._closing = self._done = False
         self._request_ended = message.body == NO_BODY
 
@@ -180,7 +164,6 @@ class BackendExchange:
 
     # -- AnswerListener
 
-    @_never_hanging
     def answer_head(self, head: ResponseHead) -> None:
         """A head from the backend: translated, then on its way."""
         stream, connection = self._stream, self._connection
@@ -200,13 +183,11 @@ class BackendExchange:
                 self._request.bind(connection)
         stream.head(payload)
 
-    @_never_hanging
     def answer_data(self, data: bytes) -> None:
         """Some of the answer's body."""
         if self._stream is not None:
             self._stream.write(data)
 
-    @_never_hanging
     def answer_end(self, end: End) -> None:
         """The answer is complete."""
         stream = self._stream
@@ -220,7 +201,6 @@ class BackendExchange:
                 stream.reset("cancelled", "the answer came before the request's end")
         self._done_with(clean=self._request_ended)
 
-    @_never_hanging
     def answer_failed(self, rule: str, started: bool) -> None:
         """The backend broke off, or broke the rules."""
         connection, self._connection = self._connection, None
@@ -230,7 +210,6 @@ class BackendExchange:
         else:
             self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
 
-    @_never_hanging
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body; it may not last longer than an answer may."""
         stream = self._stream
@@ -248,12 +227,11 @@ class BackendExchange:
 
     # -- inside
 
-    @_never_hanging
     def _catalog_came(self) -> None:
         self._wait = None
         self._cancel_timer()
         if not self._done:
-            self._serve()
+            self._never_hanging(self._serve)
 
     def _catalog_is_late(self) -> None:
         self._timer = None
@@ -342,12 +320,18 @@ class BackendExchange:
             self._timer.cancel()
             self._timer = None
 
-    @_never_hanging
     def _close_is_late(self) -> None:
         self._timer = None
         if self._stream is not None:
-            self._stream.end()
+            self._never_hanging(self._stream.end)
         self._done_with(clean=False)
+
+    def _never_hanging(self, call: Callable[[], None]) -> None:
+        """For what timers and the catalog call: a bug in it ends the stream, which would wait for ever."""
+        try:
+            call()
+        except Exception:
+            self.bug(Failure())
 
     def bug(self, failure: Failure) -> None:
         """Our own mistake: it costs this stream."""

@@ -8,29 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from appproxy.connector.served import Served
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
-from appproxy.httpwire.names import NameMemo, plain_name
+from appproxy.httpwire.field import Fields, field
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END
+from appproxy.httpwire.names import UPGRADE
 from appproxy.httpwire.paths import canonical_path
-from appproxy.httpwire.writer import write_request
+from appproxy.httpwire.writer import content_length, write_request
 
-_NEVER_FROM_THE_TUNNEL: Final = frozenset(
-    plain_name(name)
-    for name in (
-        b"Host",
-        b"Connection",
-        b"Content-Length",
-        b"Transfer-Encoding",
-        b"TE",
-        b"Trailer",
-        b"Keep-Alive",
-        b"Proxy-Connection",
-        b"Proxy-Authorization",
-        b"HTTP2-Settings",
-    )
-)
-"""Framing and routing belong to this hop; an edge that sends them, however spelt, is broken or stolen."""
-
-_plain_names: Final = NameMemo(plain_name)
+_CHUNKED: Final = field(b"Transfer-Encoding", b"chunked")
 
 
 class UnfitHead(Exception):
@@ -41,8 +25,8 @@ def request_head(
     served: Served,
     method: bytes,
     target: bytes,
-    headers: Headers,
-    signed_on: Headers,
+    headers: Fields,
+    signed_on: Fields,
     body: int,
     upgrade: bool,
 ) -> tuple[bytes | None, bytes]:
@@ -57,29 +41,29 @@ def request_head(
     if served.backend.translate_host_header:
         headers = served.translator.request_headers(headers)
     token: bytes | None = None
-    out: Headers = [(b"Host", served.host_header)]
+    out: Fields = [served.host]
     owned = served.sign_on.owned_headers
-    for header in headers:
-        name = _plain_names[header[0]]
-        if name in _NEVER_FROM_THE_TUNNEL:
-            raise UnfitHead(f"a tunnelled request carried {header[0].decode('latin-1')}")
-        if name == b"upgrade":
+    for each in headers:
+        known = each.known
+        if not known.in_tunnels:
+            raise UnfitHead(f"a tunnelled request carried {each.name.decode('latin-1')}")
+        if each.kind == UPGRADE:
             if token is not None:
                 raise UnfitHead("two upgrade headers")
-            token = header[1].lower()
-        elif name not in owned:
-            out.append(header)
+            token = each.value.lower()
+        elif known.plain not in owned:
+            out.append(each)
     out += signed_on
     if (token is not None) != upgrade:
         raise UnfitHead("an upgrade header without an upgrade, or the reverse")
     if token is not None:
         if method != b"GET" or token.decode("latin-1") not in served.backend.upgrades:
             raise UnfitHead("an upgrade that the application does not allow")
-        out += ((b"Connection", b"Upgrade"), (b"Upgrade", token))
+        out += (field(b"Connection", b"Upgrade"), field(b"Upgrade", token))
     if body == UNTIL_END:
-        out.append((b"Transfer-Encoding", b"chunked"))
+        out.append(_CHUNKED)
     elif body != NO_BODY:
-        out.append((b"Content-Length", b"%d" % body))
+        out.append(content_length(body))
     return token, write_request(method, target, out)
 
 

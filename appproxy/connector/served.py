@@ -11,6 +11,7 @@ from typing import Final
 from appproxy.catalog.group_document import read_group
 from appproxy.connector.allow_list import AllowList
 from appproxy.connector.pool import Pool
+from appproxy.httpwire.field import field
 from appproxy.httpwire.rules import RequestRules
 from appproxy.model.application import Backend
 from appproxy.sso.modes import SignOn, mode
@@ -27,7 +28,7 @@ class Served:
     @ivar refusal: why this connector does not serve it (its own file says so), or empty.
     """
 
-    __slots__ = ("backend", "host_header", "passthrough", "pool", "refusal", "rules", "sign_on", "translator")
+    __slots__ = ("backend", "host", "passthrough", "pool", "refusal", "rules", "sign_on", "translator")
 
     def __init__(self, backend: Backend, refusal: str, pool: Pool) -> None:
         self.backend = backend
@@ -38,7 +39,7 @@ class Served:
         self.rules = RequestRules(self.sign_on.owned_headers)
         self.translator = Translator(backend.internal_url, backend.external_url)
         address = backend.internal_url if backend.translate_host_header else backend.external_url
-        self.host_header = address.authority.encode()
+        self.host = field(b"Host", address.authority.encode())
 
 
 class CatalogCopy:

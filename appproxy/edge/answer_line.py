@@ -4,11 +4,17 @@ Answers on a client's line, framed for the request that they belong to.
 
 from __future__ import annotations
 
+from typing import Final
+
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_writer import RequestSink
 from appproxy.edge.line import Line
-from appproxy.httpwire.heads import Headers, RequestHead
+from appproxy.httpwire.field import Fields, field
+from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.writer import Framer, write_response
+
+_CLOSE: Final = field(b"Connection", b"close")
+_KEEP_ALIVE: Final = field(b"Connection", b"keep-alive")
 
 
 class AnswerLine(Line):
@@ -31,12 +37,12 @@ class AnswerLine(Line):
         self._keep_alive = True
         self._raw = False
 
-    def interim(self, status: int, headers: Headers) -> None:
+    def interim(self, status: int, headers: Fields) -> None:
         """Write a 1xx; HTTP/1.0 has none."""
         if self._head is not None and self._head.version >= (1, 1) and not self._closing:
             self.write(write_response(status, None, headers))
 
-    def head(self, status: int, body: int, headers: Headers) -> None:
+    def head(self, status: int, body: int, headers: Fields) -> None:
         """Write an answer's head with the framing that this client understands."""
         head = self._head
         if head is None or self._closing:
@@ -48,9 +54,9 @@ class AnswerLine(Line):
         headers = headers + framer.headers
         if not keep:
             if not framer.closes:
-                headers.append((b"Connection", b"close"))
+                headers.append(_CLOSE)
         elif version < (1, 1) and not framer.closes:
-            headers.append((b"Connection", b"keep-alive"))
+            headers.append(_KEEP_ALIVE)
         self.write(write_response(status, None, headers))
 
     def data(self, data: bytes) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 
 from appproxy.edge.facts import ConnectionFacts, browser_value, header_values, is_navigation, is_script
 from appproxy.edge.verdict import Redirect, Refuse, SignIn, SignInPage, Unauthorised, Verdict
-from appproxy.httpwire.heads import Headers, RequestHead
+from appproxy.httpwire.field import Pair
+from appproxy.httpwire.heads import RequestHead
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 from appproxy.pages.answers import HTML, PROBLEM_JSON, TRANSACTION_HEADER
@@ -35,7 +36,7 @@ class Answer:
     """
 
     status: int
-    headers: Headers
+    headers: list[Pair]
     body: bytes
     close: bool = False
 
@@ -154,7 +155,7 @@ class Answers:
         headers = self._headers(transaction.id, HTML)
         return Answer(refusal.status, headers, body, close=verdict.close)
 
-    def _headers(self, transaction_id: str, content_type: bytes) -> Headers:
+    def _headers(self, transaction_id: str, content_type: bytes) -> list[Pair]:
         return [
             *self._pages.security_headers(),
             (b"Content-Type", content_type),

@@ -9,6 +9,7 @@ from typing import Final
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.verdict import Forward
 from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
+from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, RequestHead
 from appproxy.httpwire.rules import forwarded
 from appproxy.httpwire.wire_heads import pack_request
@@ -97,11 +98,11 @@ def _stream_request(
 ) -> StreamRequest:
     view, facts, upgrade = forward.view, client.facts, head.upgrade
     headers = view.rules.rebuild(head)
-    headers += forwarded(facts.client_address, head.host, facts.scheme, facts.port, transaction_id)
+    headers += forwarded(facts.client_address, head.host, facts.scheme, facts.port)
     if upgrade is not None:
-        headers.append((b"Upgrade", upgrade))
+        headers.append(field(b"Upgrade", upgrade))
     elif head.expects_continue:
-        headers.append((b"Expect", b"100-continue"))
+        headers.append(field(b"Expect", b"100-continue"))
     return StreamRequest(
         view.id,
         view.group,

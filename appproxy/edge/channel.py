@@ -17,14 +17,14 @@ from appproxy.edge.answers import Answer
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.exchange import Exchange
-from appproxy.edge.facts import header_values
 from appproxy.edge.gate import STORE_AWAY
 from appproxy.edge.request_sequence import RequestSequence
 from appproxy.edge.verdict import Fetch, Forward, Local, Refuse, Verdict
 from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.field import field, fields
 from appproxy.httpwire.heads import NO_BODY, RequestHead
 from appproxy.httpwire.request_parser import RequestEvent
-from appproxy.httpwire.writer import write_response
+from appproxy.httpwire.writer import content_length, write_response
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 
@@ -103,8 +103,7 @@ class EdgeChannel(RequestSequence):
         transaction.method = head.method
         transaction.host = head.host
         transaction.target = head.target
-        agents = header_values(head, b"user-agent")
-        transaction.user_agent = agents[0] if agents else b""
+        transaction.user_agent = head.user_agent
         if head.upgrade == b"websocket":
             transaction.protocol = "websocket"
         self._judge(head, transaction, first=True)
@@ -177,9 +176,9 @@ class EdgeChannel(RequestSequence):
         if answer.close:
             head.keep_alive = False
         without_body = head.method == b"HEAD"
-        headers = list(answer.headers)
+        headers = fields(answer.headers)
         if without_body:
-            headers.append((b"Content-Length", b"%d" % len(answer.body)))
+            headers.append(content_length(len(answer.body)))
         self.head(answer.status, NO_BODY if without_body else len(answer.body), headers)
         if answer.body and not without_body:
             self.data(answer.body)
@@ -234,8 +233,8 @@ class EdgeChannel(RequestSequence):
         transaction.refused(refusal)
         answer = self._services.answers.plain(refusal, transaction)
         transaction.bytes_out += len(answer.body)
-        closing = [(b"Content-Length", b"%d" % len(answer.body)), (b"Connection", b"close")]
-        self.write(write_response(answer.status, None, [*answer.headers, *closing]))
+        headers = [*fields(answer.headers), content_length(len(answer.body)), field(b"Connection", b"close")]
+        self.write(write_response(answer.status, None, headers))
         if self._head is None or self._head.method != b"HEAD":
             self.write(answer.body)
         self._hang_up()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields
 from appproxy.model.refusal import Refusal
 
 
@@ -16,19 +16,19 @@ class ClientWriter(Protocol):
     exchange hands it plain body bytes.
     """
 
-    def interim(self, status: int, headers: Headers) -> None:
+    def interim(self, status: int, headers: Fields) -> None:
         """Write an answer before the answer (1xx), if the client's version has them."""
 
-    def head(self, status: int, body: int, headers: Headers) -> None:
+    def head(self, status: int, body: int, headers: Fields) -> None:
         """Write the answer's head; C{body} as in L{appproxy.httpwire.heads}."""
 
     def data(self, data: bytes) -> None:
         """Write some of the answer's body."""
 
-    def end(self, trailers: Headers) -> None:
+    def end(self, trailers: Fields) -> None:
         """The answer is complete."""
 
-    def switch(self, headers: Headers) -> None:
+    def switch(self, headers: Fields) -> None:
         """Write a 101; from now on both directions are plain bytes."""
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class RequestSink(Protocol):
     def client_data(self, data: bytes) -> None:
         """Some of the request's body, or of an upgraded connection."""
 
-    def client_end(self, trailers: Headers) -> None:
+    def client_end(self, trailers: Fields) -> None:
         """The request is complete."""
 
     def client_gone(self) -> None:

@@ -19,7 +19,8 @@ from appproxy.edge.upload_watch import UploadWatch
 from appproxy.edge.verdict import Forward
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
+from appproxy.httpwire.field import Fields, field
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, RequestHead
 from appproxy.httpwire.response_parser import INTERIM_LIMIT
 from appproxy.httpwire.rules import filter_trailers, rebuild_response
 from appproxy.httpwire.wire_heads import pack_trailers, unpack_response, unpack_trailers
@@ -116,9 +117,9 @@ class Exchange:
         self._upload: UploadWatch | None = None
         self._responded = self._done = self._upgraded = False
         self._continued = self._request_ended = False
-        self._switching: Headers | None = None
+        self._switching: Fields | None = None
         self._timer: Timer | None = None
-        self._trailers: Headers = []
+        self._trailers: Fields = []
         self._session_id = ""
 
     # -- from the front end
@@ -150,7 +151,7 @@ class Exchange:
         if self._stream is not None:
             self._stream.write(data)
 
-    def client_end(self, trailers: Headers) -> None:
+    def client_end(self, trailers: Fields) -> None:
         """The request is complete."""
         if self._request_ended:
             return
@@ -315,7 +316,7 @@ class Exchange:
         except NoConnector:
             self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
 
-    def _interim(self, status: int, headers: Headers) -> None:
+    def _interim(self, status: int, headers: Fields) -> None:
         self._interims += 1
         if self._interims > INTERIM_LIMIT:
             raise BadMessage(502, "too_many_interim")
@@ -324,7 +325,7 @@ class Exchange:
             if upgrade is None:
                 raise BadMessage(502, "upgrade_not_asked_for")
             headers = rebuild_response(headers, host=self._head.host)
-            self._switching = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
+            self._switching = [*headers, field(b"Connection", b"Upgrade"), field(b"Upgrade", upgrade)]
         elif status == 100:
             if self._head.expects_continue and not self._continued:
                 self._continued = True

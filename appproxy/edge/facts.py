@@ -33,8 +33,7 @@ class ConnectionFacts:
 
 def header_values(head: RequestHead, name: bytes) -> list[bytes]:
     """All values of one header, by its lower-case name."""
-    size = len(name)
-    return [value for other, value in head.headers if len(other) == size and other.lower() == name]
+    return [each.value for each in head.headers if each.known.lower == name]
 
 
 def session_cookie(head: RequestHead) -> bytes | None:

@@ -6,12 +6,13 @@ client's reading pace, and an end in good order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.transport.wheel import Timer, TimerWheel
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
@@ -34,8 +35,8 @@ on purpose. A paused film is read on by a new request.
 """
 
 
-@implementer(IPushProducer)
-class Line(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Line(BareProtocol):
     """
     What the transport of one client connection needs; what is said on it is
     its subclasses' business.
@@ -43,8 +44,6 @@ class Line(Protocol):
     @ivar _closing: nothing more is read or begun on this connection.
     @ivar _client_is_slow: the transport has enough for now.
     """
-
-    transport: Any
 
     def __init__(
         self, wheel: TimerWheel, schedule: Callable[[Callable[[], None]], None], half_close: bool
@@ -183,3 +182,6 @@ class Line(Protocol):
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
+
+
+classImplements(Line, IPushProducer)

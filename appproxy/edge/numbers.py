@@ -8,16 +8,17 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from twisted.internet.interfaces import IReactorTime
+
 from appproxy.catalog.feed import CatalogFeed
 from appproxy.config.edge import EdgeSettings
 from appproxy.edge.tunnels import Tunnels
 from appproxy.edge.web import Web
-from appproxy.observe.access_log import AccessFormat, LineWriter
+from appproxy.observe.access_log import GATHER_SECONDS, AccessFormat, LineWriter
 from appproxy.observe.metrics import Key, Metrics
 from appproxy.observe.transaction import Transaction
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory
-from appproxy.transport.turn import Schedule
 from appproxy.tunnel.traffic import Traffic
 
 
@@ -28,10 +29,10 @@ class EdgeNumbers:
     @ivar metrics: for the scrape.
     """
 
-    def __init__(self, settings: EdgeSettings, writer: LineWriter, schedule: Schedule) -> None:
+    def __init__(self, settings: EdgeSettings, writer: LineWriter, clock: IReactorTime) -> None:
         self.metrics = Metrics()
         self._writer = writer
-        writer.schedule = schedule
+        writer.schedule = lambda call: clock.callLater(GATHER_SECONDS, call)
         self._format = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
 
     def finished(self, transaction: Transaction) -> None:

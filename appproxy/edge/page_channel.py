@@ -21,7 +21,8 @@ from twisted.web.server import Site
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import ClientWriter, RequestSink
 from appproxy.edge.verdict import Forward, Local
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers, RequestHead
+from appproxy.httpwire.field import Fields, Pair, fields
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, RequestHead
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 from appproxy.pages.request import PageRequest
@@ -124,7 +125,7 @@ class PageStream:
         else:
             self._request.handleContentChunk(data)  # type: ignore[no-untyped-call]
 
-    def client_end(self, trailers: Headers) -> None:
+    def client_end(self, trailers: Fields) -> None:
         """The request's body is complete."""
         if self.body_sink is not None:
             self.body_sink.client_end(trailers)
@@ -158,12 +159,12 @@ class PageStream:
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """Called by the request before its first body byte."""
-        pairs: Headers = (
+        pairs: list[Any] = (
             list(headers.getAllRawHeaders())
             if hasattr(headers, "getAllRawHeaders")
             else [(name, value) for name, value in headers]
         )
-        flat: Headers = []
+        flat: list[Pair] = []
         length: int | None = None
         for name, value in pairs:
             for each in value if isinstance(value, list) else [value]:
@@ -180,7 +181,7 @@ class PageStream:
             body = NO_BODY
         self.transaction.status = status
         self._begun = True
-        self.writer.head(status, body, flat)
+        self.writer.head(status, body, fields(flat))
 
     def write(self, data: bytes) -> None:
         """Plain body bytes."""

@@ -10,7 +10,8 @@ from appproxy.edge.answer_line import AnswerLine
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.line import DRAIN_SECONDS
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import End, Headers, RequestHead
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.heads import End, RequestHead
 from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.writer import write_response
 from appproxy.transport.wheel import Timer
@@ -90,7 +91,7 @@ class RequestSequence(AnswerLine):
 
     # -- ClientWriter
 
-    def end(self, trailers: Headers) -> None:
+    def end(self, trailers: Fields) -> None:
         """The answer is complete."""
         if self._framer is not None:
             last = self._framer.end(trailers)
@@ -99,7 +100,7 @@ class RequestSequence(AnswerLine):
         self._framer = None
         self._answer_over()
 
-    def switch(self, headers: Headers) -> None:
+    def switch(self, headers: Fields) -> None:
         """Write the 101 and hand on what the client sent after its request."""
         self.write(write_response(101, None, headers))
         self._raw = True
@@ -204,7 +205,7 @@ class RequestSequence(AnswerLine):
         else:
             self._drain(len(data))
 
-    def _request_over(self, trailers: Headers) -> None:
+    def _request_over(self, trailers: Fields) -> None:
         self._received = True
         if self._sink is not None and not self._answered:
             self._sink.client_end(trailers)

@@ -72,7 +72,7 @@ class EdgeService(DaemonService):
             minimum_version=settings.tls.minimum_version,
             prepare=self._tls.prepare,
         )
-        self._numbers = EdgeNumbers(settings, options.writer, self._schedule)
+        self._numbers = EdgeNumbers(settings, options.writer, reactor)
         self._stoppers: list[Any] = []
         self._ready = False
 

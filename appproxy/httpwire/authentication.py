@@ -10,22 +10,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields
+from appproxy.httpwire.names import AUTHORIZATION, WWW_AUTHENTICATE
 
-AUTHORIZATION: Final = b"authorization"
-WWW_AUTHENTICATE: Final = b"www-authenticate"
+__all__ = ["AUTHORIZATION", "WWW_AUTHENTICATE", "binds_connection"]
 
 _scheme: Final = re.compile(rb"(?i)(?:^|,)\s*(?:ntlm|negotiate)\b").search
 
 
-def binds_connection(headers: Headers, name: bytes) -> bool:
+def binds_connection(headers: Fields, kind: int) -> bool:
     """
-    Whether one of the headers C{name} uses a scheme that belongs to the connection.
+    Whether one of the headers of a kind uses a scheme that belongs to the connection.
 
-    @param name: L{AUTHORIZATION} or L{WWW_AUTHENTICATE}.
+    @param kind: L{AUTHORIZATION} or L{WWW_AUTHENTICATE}.
     """
-    size = len(name)
-    for other, value in headers:  # noqa: SIM110 (a generator costs twice as much, on every answer)
-        if len(other) == size and other.lower() == name and _scheme(value):
+    for each in headers:  # noqa: SIM110 (a generator costs twice as much, on every answer)
+        if each.kind == kind and _scheme(each.value):
             return True
     return False

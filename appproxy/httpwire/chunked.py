@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields, read_lines
 
 SIZE_LINE_LIMIT: Final = 1024
 """Bytes of one chunk's size line; extensions in the wild (aws-chunked signatures) have about 90."""
@@ -30,9 +30,6 @@ _size_line: Final = re.compile(
     rb"(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\"))?)*"
 ).fullmatch
 _size_line_so_far: Final = re.compile(rb"[0-9A-Fa-f]{1,13}(?:;[\t -~\x80-\xff]*)?").fullmatch
-_trailer: Final = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
-).fullmatch
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
@@ -56,7 +53,7 @@ class ChunkedDecoder:
         self._left = 0
         self._excess = 0
         self._partial = b""
-        self.trailers: Headers = []
+        self.trailers: Fields = []
 
     def feed(self, data: bytes, payload: list[bytes]) -> bytes | None:
         """
@@ -136,7 +133,7 @@ class ChunkedDecoder:
         return data[end + 4 :]
 
 
-def parse_trailers(section: bytes, status: int) -> Headers:
+def parse_trailers(section: bytes, status: int) -> Fields:
     """
     Read a trailer section without its last, empty line.
 
@@ -145,10 +142,7 @@ def parse_trailers(section: bytes, status: int) -> Headers:
     lines = section.split(b"\r\n")
     if len(lines) > TRAILER_COUNT:
         raise BadMessage(status, "trailers_too_large")
-    trailers = []
-    for line in lines:
-        match = _trailer(line)
-        if match is None or match[1].lower() in _FRAMING:
-            raise BadMessage(status, "trailers")
-        trailers.append((match[1], match[2]))
+    trailers = read_lines(lines)
+    if trailers is None or any(each.known.lower in _FRAMING for each in trailers):
+        raise BadMessage(status, "trailers")
     return trailers

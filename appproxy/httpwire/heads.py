@@ -5,10 +5,9 @@ Heads of requests and responses as values, and what the parsers say beside.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]
-"""Names as received (case kept), values without outer blanks."""
+from appproxy.httpwire.field import Fields
 
 UNTIL_END: Final = -1
 """Length of a body that is known only when it ends: chunked, or delimited by the connection's end."""
@@ -36,15 +35,17 @@ class RequestHead:
     @ivar keep_alive: whether the client lets the connection live on.
     @ivar upgrade: the lower-case token of a possible upgrade: only on a
         HTTP/1.1 GET without body whose Connection names it.
+    @ivar headers: names as received (case kept), values without outer blanks.
     @ivar expects_continue: whether the client waits for a 100.
     @ivar connection: the lower-case tokens of Connection.
     @ivar cookie: all Cookie headers as one value; empty if there is none.
+    @ivar user_agent: the first User-Agent; empty if there is none.
     """
 
     method: bytes
     target: bytes
     version: tuple[int, int]
-    headers: Headers
+    headers: Fields
     host: bytes
     port: int | None
     body: int
@@ -53,6 +54,7 @@ class RequestHead:
     expects_continue: bool = False
     connection: frozenset[bytes] = NO_TOKENS
     cookie: bytes = b""
+    user_agent: bytes = b""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class ResponseHead:
     status: int
     reason: bytes
     version: tuple[int, int]
-    headers: Headers
+    headers: Fields
     body: int
     keep_alive: bool
     connection: frozenset[bytes] = NO_TOKENS
@@ -83,7 +85,7 @@ class End:
     @ivar trailers: as received, unfiltered; not to be changed.
     """
 
-    trailers: Headers
+    trailers: Fields
 
 
 END: Final = End([])

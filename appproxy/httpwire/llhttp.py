@@ -14,7 +14,7 @@ from typing import Any, Final
 import httptools
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Pair
 
 _RULES: Final = (
     ("can't be present with", "both_length_and_chunked"),
@@ -31,62 +31,36 @@ _RULES: Final = (
 
 
 class _Collector:
-    """What httptools calls back; apart from the judge, so that no cycle keeps closed connections alive."""
+    """What httptools calls back."""
 
     __slots__ = ("headers",)
 
     def __init__(self) -> None:
-        self.headers: Headers = []
+        self.headers: list[Pair] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # llhttp leaves blanks at the end of values.
         self.headers.append((name, value.strip()))
 
 
-class HeadJudge:
+def judge_head(make: Callable[[Any], Any], head: bytes, status: int) -> list[Pair]:
     """
-    Reads complete heads of one kind.
+    Let llhttp judge a head.
 
     @param make: L{httptools.HttpRequestParser} or L{httptools.HttpResponseParser}.
     @param status: of the L{BadMessage} for a head that llhttp refuses.
+    @return: its headers, values without outer blanks.
+    @raise BadMessage: if it refuses.
     """
-
-    __slots__ = ("_collector", "_fresh", "_make", "_parser", "_status")
-
-    def __init__(self, make: Callable[[Any], Any], status: int) -> None:
-        self._make = make
-        self._status = status
-        self._collector = _Collector()
-        self._parser: Any = None
-        self._fresh = False
-
-    def headers_of(self, head: bytes) -> Headers:
-        """
-        Let llhttp judge a head.
-
-        @return: its headers, values without outer blanks.
-        @raise BadMessage: if it refuses.
-        """
-        if not self._fresh:
-            self._parser = self._make(self._collector)
-        self._fresh = False
-        headers: Headers = []
-        self._collector.headers = headers
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade as stop:
-            if stop.args[0] != len(head):
-                raise BadMessage(self._status, "head") from None
-        except httptools.HttpParserError as error:
-            raise BadMessage(self._status, rule_of(str(error))) from None
-        return headers
-
-    def reuse(self) -> None:
-        """
-        Say that the last head had neither body nor upgrade: llhttp stands at
-        the beginning of the next head and need not be made anew.
-        """
-        self._fresh = True
+    collector = _Collector()
+    try:
+        make(collector).feed_data(head)
+    except httptools.HttpParserUpgrade as stop:
+        if stop.args[0] != len(head):
+            raise BadMessage(status, "head") from None
+    except httptools.HttpParserError as error:
+        raise BadMessage(status, rule_of(str(error))) from None
+    return collector.headers
 
 
 def rule_of(reason: str) -> str:

@@ -1,9 +1,10 @@
 """
 Requests of one client connection, one at a time.
 
-The head is gathered, bounded and measured before llhttp sees it; the line of
-the request and all that decides framing, host and upgrade is checked here as
-well, since llhttp accepts too much. Bodies are counted or de-chunked here.
+The head is gathered, bounded and measured first. A head of plain lines, none of
+which decides what follows it, is read here; llhttp judges every other one
+besides, and all that decides framing, host and upgrade is checked here as well,
+since llhttp accepts too much. Bodies are counted or de-chunked here.
 """
 
 from __future__ import annotations
@@ -16,23 +17,27 @@ import httptools
 
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import (
+from appproxy.httpwire.field import Fields, fields, read_lines
+from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, RequestHead
+from appproxy.httpwire.llhttp import judge_head
+from appproxy.httpwire.names import (
     CONNECTION,
     CONTENT_LENGTH,
     COOKIE,
     EXPECT,
+    FRAMES_FROM,
     HOST,
-    KINDS,
     UPGRADE,
+    USER_AGENT,
+    is_token,
+)
+from appproxy.httpwire.values import (
     chunked_length,
     connection_tokens,
     content_length,
     keeps_alive,
     parse_host,
 )
-from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, Headers, RequestHead
-from appproxy.httpwire.llhttp import HeadJudge
-from appproxy.httpwire.names import is_token
 
 RequestEvent: TypeAlias = RequestHead | bytes | End
 
@@ -82,11 +87,10 @@ class RequestParser:
     everything: answer and close.
     """
 
-    __slots__ = ("_chunks", "_judge", "_left", "_limits", "_state", "_waiting")
+    __slots__ = ("_chunks", "_left", "_limits", "_state", "_waiting")
 
     def __init__(self, limits: HeadLimits = HeadLimits()) -> None:
         self._limits = limits
-        self._judge = HeadJudge(httptools.HttpRequestParser, 400)
         self._state = _HEAD
         self._left = 0
         self._chunks: ChunkedDecoder | None = None
@@ -215,8 +219,6 @@ class RequestParser:
             self._wait(rest)
         elif head.body <= 0 and head.body != UNTIL_END:
             self._state = _COMPLETE
-            if head.body == NO_BODY:
-                self._judge.reuse()
             events.append(END)
             if rest:
                 self._wait(rest)
@@ -235,16 +237,17 @@ class RequestParser:
         method, target, digit = match.groups()
         if len(target) > limits.target_size:
             raise BadMessage(414, "target_too_long")
-        bytes_of_head = data if end == len(data) else data[:end]
-        # A header has at least four bytes, so that a small head need not be counted.
-        if end > 4 * limits.header_count and bytes_of_head.count(b"\r\n") - 2 > limits.header_count:
+        line_end = match.end()
+        lines = data[line_end : end - 4].split(b"\r\n") if line_end < end - 2 else []
+        if len(lines) > limits.header_count:
             raise BadMessage(431, "too_many_headers")
-        if method in _SHOWN_AS_SENT:
-            headers = self._judge.headers_of(bytes_of_head)
-        elif method == b"CONNECT":
+        if method == b"CONNECT":
             raise BadMessage(405, "connect")
-        else:
-            headers = self._judge.headers_of(b"POST" + bytes_of_head[len(method) :])
+        headers = read_lines(lines)
+        if headers is None or _decides_framing(headers):
+            # What decides where the message ends, or is not plain, llhttp judges besides us.
+            judged = judge_head(httptools.HttpRequestParser, _shown(method, data[:end]), 400)
+            headers = headers or fields(judged)
         return _make_head(method, target, digit, headers)
 
     def _begin_body(self, length: int) -> None:
@@ -284,16 +287,30 @@ class RequestParser:
             raise BadMessage(400, "bytes_before_upgrade" if asking else "too_much_pipelined")
 
 
-def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> RequestHead:
-    """Build the head from what llhttp accepted; every remaining check of framing, host and upgrade."""
+def _decides_framing(headers: Fields) -> bool:
+    for each in headers:  # noqa: SIM110 (a generator costs twice as much, on every request)
+        if each.kind >= FRAMES_FROM:
+            return True
+    return False
+
+
+def _shown(method: bytes, head: bytes) -> bytes:
+    """A head as llhttp is shown it."""
+    return head if method in _SHOWN_AS_SENT else b"POST" + head[len(method) :]
+
+
+def _make_head(method: bytes, target: bytes, digit: bytes, headers: Fields) -> RequestHead:
+    """Build the head from its headers; every check of framing, host and upgrade."""
     minor = 1 if digit == b"1" else 0
     host_value: bytes | None = None
     upgrades: list[bytes] = []
     expects = False
     body = NO_BODY
     tokens = NO_TOKENS
-    cookie = b""
-    for kind, value in [(kind, value) for name, value in headers if (kind := KINDS[name])]:
+    cookie = user_agent = b""
+    for each in headers:
+        kind = each.kind
+        value = each.value
         if kind == HOST:
             if host_value is not None:
                 raise BadMessage(400, "more_than_one_host")
@@ -302,16 +319,14 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
             tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
         elif kind == COOKIE:
             cookie = cookie + b"; " + value if cookie else value
+        elif kind == USER_AGENT:
+            user_agent = user_agent or value
         elif kind == UPGRADE:
             upgrades.append(value.lower())
         elif kind == EXPECT:
             expects = value.lower() == b"100-continue" and minor == 1
-        elif body != NO_BODY:
-            raise BadMessage(400, "more_than_one_framing")
-        elif kind == CONTENT_LENGTH:
-            body = content_length(value, 400)
-        else:
-            body = chunked_length(value, minor, 400)
+        elif kind >= FRAMES_FROM:
+            body = _body_length(kind, value, minor, body)
     if host_value is None:
         raise BadMessage(400, "no_host")
     host, port = parse_host(host_value)
@@ -330,7 +345,15 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Headers) -> 
         expects and body not in (0, NO_BODY),
         tokens,
         cookie,
+        user_agent,
     )
+
+
+def _body_length(kind: int, value: bytes, minor: int, before: int) -> int:
+    """What a Content-Length or Transfer-Encoding says; it may be said once."""
+    if before != NO_BODY:
+        raise BadMessage(400, "more_than_one_framing")
+    return content_length(value, 400) if kind == CONTENT_LENGTH else chunked_length(value, minor, 400)
 
 
 def _upgrade(

@@ -14,19 +14,11 @@ import httptools
 
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import (
-    CONNECTION,
-    CONTENT_LENGTH,
-    KINDS,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    chunked_length,
-    connection_tokens,
-    content_length,
-    keeps_alive,
-)
+from appproxy.httpwire.field import Fields, fields, read_lines
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, ResponseHead
-from appproxy.httpwire.llhttp import HeadJudge
+from appproxy.httpwire.llhttp import judge_head
+from appproxy.httpwire.names import CONNECTION, CONTENT_LENGTH, EXPECT, FRAMES_FROM, UPGRADE
+from appproxy.httpwire.values import chunked_length, connection_tokens, content_length, keeps_alive
 
 ResponseEvent: TypeAlias = ResponseHead | bytes | End
 
@@ -41,7 +33,6 @@ INTERIM_LIMIT: Final = 32
 
 _status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n").match
 _STATUS_LINE_START: Final = b"HTTP/1."
-_FRAMING: Final = (CONTENT_LENGTH, TRANSFER_ENCODING)
 _VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
 
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _COMPLETE, _UPGRADED, _FAILED = range(7)
@@ -58,7 +49,6 @@ class ResponseParser:
     __slots__ = (
         "_chunks",
         "_interim",
-        "_judge",
         "_keep_alive",
         "_left",
         "_method",
@@ -73,7 +63,6 @@ class ResponseParser:
         @param method: of the request that is answered.
         @param upgrade: the lower-case token of the upgrade that it asks for.
         """
-        self._judge = HeadJudge(httptools.HttpResponseParser, 502)
         self._chunks: ChunkedDecoder | None = None
         self._waiting = bytearray()
         self._left = 0
@@ -224,21 +213,28 @@ class ResponseParser:
         match = _status_line(data)
         if match is None:
             raise BadMessage(502, "status_line")
-        if len(data) > 4 * HEADER_COUNT and data.count(b"\r\n") - 2 > HEADER_COUNT:
+        line_end = match.end()
+        lines = data[line_end:-4].split(b"\r\n") if line_end < len(data) - 2 else []
+        if len(lines) > HEADER_COUNT:
             raise BadMessage(502, "too_many_headers")
         digit, digits, reason = match.groups()
         minor = 1 if digit == b"1" else 0
         status = int(digits)
-        headers = self._judge.headers_of(data)
+        headers = read_lines(lines)
+        if headers is None or not _is_everyday(headers):
+            judged = judge_head(httptools.HttpResponseParser, data, 502)
+            if headers is None:
+                headers = fields(judged)
         length: int | None = None
         tokens = NO_TOKENS
         upgrades = []
-        for kind, value in [(kind, value) for name, value in headers if (kind := KINDS[name])]:
+        for each in headers:
+            kind, value = each.kind, each.value
             if kind == CONNECTION:
                 tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
             elif kind == UPGRADE:
                 upgrades.append(value.lower())
-            elif kind in _FRAMING:
+            elif kind >= FRAMES_FROM and kind != EXPECT:
                 if length is not None:
                     raise BadMessage(502, "more_than_one_framing")
                 is_length = kind == CONTENT_LENGTH
@@ -277,3 +273,14 @@ class ResponseParser:
             self._state = _UPGRADED
         elif head.status >= 200:
             self._complete(events)
+
+
+def _is_everyday(headers: Fields) -> bool:
+    """Whether at most one Content-Length decides what follows; else llhttp has a say besides us."""
+    lengths = 0
+    for each in headers:
+        if each.kind == CONTENT_LENGTH:
+            lengths += 1
+        elif each.kind >= FRAMES_FROM:
+            return False
+    return lengths < 2

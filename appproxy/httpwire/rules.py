@@ -11,107 +11,17 @@ from functools import lru_cache
 from typing import Final
 
 from appproxy.httpwire.cookies import for_host_only, sets_own_cookie, without_own_cookies
-from appproxy.httpwire.fields import connection_tokens
-from appproxy.httpwire.heads import Headers, RequestHead
-from appproxy.httpwire.names import NameMemo, is_token, plain_name
-
-_HOP_BY_HOP: Final = frozenset(
-    plain_name(name)
-    for name in (
-        b"Connection",
-        b"Keep-Alive",
-        b"TE",
-        b"Trailer",
-        b"Trailers",
-        b"Transfer-Encoding",
-        b"Upgrade",
-        b"HTTP2-Settings",
-        b"Content-Length",
-    )
-)
-"""Between two neighbours only (RFC 9110, section 7.6.1), or framing, which each side writes itself."""
-
-_REQUEST_ONLY: Final = frozenset(
-    plain_name(name)
-    for name in (
-        b"Host",
-        b"Expect",
-        b"Forwarded",
-        b"Forwarded-For",
-        b"Forwarded-Host",
-        b"Forwarded-Proto",
-        b"X-Real-IP",
-        b"X-Request-Id",
-        # What servers and frameworks are commonly told to believe about the client's address.
-        b"Client-IP",
-        b"X-Client-IP",
-        b"True-Client-IP",
-        b"X-Cluster-Client-IP",
-        b"CF-Connecting-IP",
-        b"Fastly-Client-IP",
-    )
-)
-_REQUEST_PREFIXES: Final = (
-    b"proxy",
-    b"xforward",
-    b"appproxy",
-    b"xappproxy",
-    b"xoriginal",
-    b"xrewrite",
-)
-
-# Alt-Svc speaks of the connection it came over, which is not the client's.
-_RESPONSE_ONLY: Final = frozenset(plain_name(name) for name in (b"Set-Cookie2", b"Alt-Svc"))
-_RESPONSE_PREFIXES: Final = (b"proxy", b"appproxy", b"xappproxy")
-
-_NOT_IN_TRAILERS: Final = frozenset(
-    plain_name(name)
-    for name in (
-        b"Age",
-        b"Allow",
-        b"Authentication-Info",
-        b"Authorization",
-        b"Cache-Control",
-        b"Clear-Site-Data",
-        b"Content-Disposition",
-        b"Content-Encoding",
-        b"Content-Language",
-        b"Content-Location",
-        b"Content-Range",
-        b"Content-Security-Policy",
-        b"Content-Type",
-        b"Cookie",
-        b"Date",
-        b"ETag",
-        b"Expires",
-        b"If-Match",
-        b"If-Modified-Since",
-        b"If-None-Match",
-        b"If-Range",
-        b"If-Unmodified-Since",
-        b"Last-Modified",
-        b"Link",
-        b"Location",
-        b"Max-Forwards",
-        b"Origin",
-        b"Pragma",
-        b"Range",
-        b"Referer",
-        b"Refresh",
-        b"Retry-After",
-        b"Set-Cookie",
-        b"Strict-Transport-Security",
-        b"Vary",
-        b"Via",
-        b"WWW-Authenticate",
-    )
-)
-"""Framing, routing, authentication, cookies, conditions, content format (RFC 9110, section 6.5.1)."""
-
-_TRAILER_PREFIXES: Final = (*_REQUEST_PREFIXES, b"accesscontrol")
+from appproxy.httpwire.field import Field, Fields, field
+from appproxy.httpwire.heads import RequestHead
+from appproxy.httpwire.names import CONTENT_LENGTH, is_token, name_of, plain_names
+from appproxy.httpwire.values import connection_tokens
 
 _USUAL_TOKENS: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
 """Of Connection: those that name nothing, and those that are dropped in any case."""
+
+_COOKIE: Final = name_of(b"Cookie")
+_REQUEST_ID: Final = name_of(b"X-Request-Id")
+_CONNECTION: Final = b"connection"
 
 _FORWARDED_MEMO: Final = 4096
 """Pairs of client and host whose headers are kept: about 3 MiB."""
@@ -119,7 +29,7 @@ _FORWARDED_MEMO: Final = 4096
 _DEFAULT_PORTS: Final = {b"http": 80, b"https": 443}
 
 
-def forwarded(client_address: str, host: bytes, scheme: bytes, port: int, transaction_id: str) -> Headers:
+def forwarded(client_address: str, host: bytes, scheme: bytes, port: int) -> Fields:
     """
     What the application is told about the request's way to us: always our own
     reckoning, never what a client said.
@@ -128,22 +38,31 @@ def forwarded(client_address: str, host: bytes, scheme: bytes, port: int, transa
     @param host: without port.
     @param port: the port that the client used.
     """
-    return [*_way(client_address, host, scheme, port), (b"X-Request-Id", transaction_id.encode("ascii"))]
+    return list(_way(client_address, host, scheme, port))
+
+
+def request_id(transaction_id: str) -> Field:
+    """
+    What the application is told of the request's id.
+
+    @param transaction_id: letters and digits.
+    """
+    return Field(b"X-Request-Id", transaction_id.encode("ascii"), _REQUEST_ID)
 
 
 @lru_cache(_FORWARDED_MEMO)
-def _way(client_address: str, host: bytes, scheme: bytes, port: int) -> tuple[tuple[bytes, bytes], ...]:
+def _way(client_address: str, host: bytes, scheme: bytes, port: int) -> tuple[Field, ...]:
     authority = host if port == _DEFAULT_PORTS.get(scheme) else b"%b:%d" % (host, port)
     client, node = _client(client_address)
     parameters = b"for=%b;host=%b;proto=%b" % (node, _quoted(authority), scheme)
     headers = [
-        (b"X-Forwarded-Host", authority),
-        (b"X-Forwarded-Proto", scheme),
-        (b"X-Forwarded-Port", b"%d" % port),
-        (b"Forwarded", parameters),
+        field(b"X-Forwarded-Host", authority),
+        field(b"X-Forwarded-Proto", scheme),
+        field(b"X-Forwarded-Port", b"%d" % port),
+        field(b"Forwarded", parameters),
     ]
     if client:
-        headers.insert(0, (b"X-Forwarded-For", client))
+        headers.insert(0, field(b"X-Forwarded-For", client))
     return tuple(headers)
 
 
@@ -167,11 +86,10 @@ def _quoted(value: bytes) -> bytes:
 
 class RequestRules:
     """
-    The rules for requests to one application; made once and kept, for its
-    memo of names.
+    The rules for requests to one application.
     """
 
-    __slots__ = ("_identity", "_passes")
+    __slots__ = ("_identity",)
 
     forwarded = staticmethod(forwarded)
 
@@ -180,62 +98,43 @@ class RequestRules:
         @param identity_headers: names that the proxy itself sets for the
             application; clients' values are dropped in every spelling.
         """
-        self._identity = frozenset(map(plain_name, identity_headers))
-        self._passes = NameMemo(self._judge)
+        self._identity = plain_names(identity_headers)
 
-    def _judge(self, name: bytes) -> bool:
-        plain = plain_name(name)
-        return not (
-            plain in _HOP_BY_HOP
-            or plain in _REQUEST_ONLY
-            or plain in self._identity
-            or plain == b"cookie"
-            or plain.startswith(_REQUEST_PREFIXES)
-        )
-
-    def rebuild(self, head: RequestHead) -> Headers:
+    def rebuild(self, head: RequestHead) -> Fields:
         """
         The headers of a request that may reach the application, without our
         cookies; all that the proxy adds comes after.
         """
-        passes = self._passes
-        headers = [header for header in head.headers if passes[header[0]]]
+        identity = self._identity
+        headers = [
+            each for each in head.headers if each.known.in_requests and each.known.plain not in identity
+        ]
         named = head.connection
         cookie = head.cookie
         if not named <= _USUAL_TOKENS:
-            headers = [header for header in headers if header[0].lower() not in named]
+            headers = [each for each in headers if each.known.lower not in named]
             if b"cookie" in named:
                 cookie = b""
         if cookie:
             cookie = without_own_cookies(cookie)
             if cookie:
-                headers.append((b"Cookie", cookie))
+                # Only the parser makes heads, of values that it has read.
+                headers.append(Field(b"Cookie", cookie, _COOKIE))
         return headers
 
-    def filter_trailers(self, trailers: Headers) -> Headers:
+    def filter_trailers(self, trailers: Fields) -> Fields:
         """
         The trailers of a request that may reach the application.
         """
-        return [trailer for trailer in filter_trailers(trailers) if self._passes[trailer[0]]]
+        identity = self._identity
+        return [
+            each
+            for each in trailers
+            if each.known.in_trailers and each.known.in_requests and each.known.plain not in identity
+        ]
 
 
-_DROP, _PASS, _SET_COOKIE, _CONNECTION, _LENGTH = range(5)
-_LOOK_AT: Final = {b"setcookie": _SET_COOKIE, b"connection": _CONNECTION, b"contentlength": _LENGTH}
-
-
-def _judge_response(name: bytes) -> int:
-    plain = plain_name(name)
-    if plain in _LOOK_AT:
-        return _LOOK_AT[plain]
-    if plain in _HOP_BY_HOP or plain in _RESPONSE_ONLY or plain.startswith(_RESPONSE_PREFIXES):
-        return _DROP
-    return _PASS
-
-
-_response_verdicts: Final = NameMemo(_judge_response)
-
-
-def rebuild_response(headers: Headers, keep_length: bool = False, host: bytes = b"") -> Headers:
+def rebuild_response(headers: Fields, keep_length: bool = False, host: bytes = b"") -> Fields:
     """
     The headers of a response that may reach the client: no hop-by-hop ones,
     no cookie of ours, nothing in our name.
@@ -244,42 +143,33 @@ def rebuild_response(headers: Headers, keep_length: bool = False, host: bytes = 
         where it frames nothing.
     @param host: the host that the client asked; given, cookies are for this host alone.
     """
-    passed = []
+    passed: Fields = []
     named: frozenset[bytes] = frozenset()
-    for header in headers:
-        verdict = _response_verdicts[header[0]]
-        if verdict == _PASS:
-            passed.append(header)
-        elif verdict == _SET_COOKIE:
-            if not sets_own_cookie(header[1]):
-                passed.append((header[0], for_host_only(header[1], host)) if host else header)
-        elif verdict == _CONNECTION:
-            named |= connection_tokens(header[1])
-        elif verdict == _LENGTH and keep_length and header[0].lower() == b"content-length":
-            passed.append(header)
+    for each in headers:
+        known = each.known
+        if known.sets_cookie:
+            if not sets_own_cookie(each.value):
+                passed.append(_for_host_only(each, host) if host else each)
+        elif known.in_responses:
+            passed.append(each)
+        elif known.plain == _CONNECTION:
+            named |= connection_tokens(each.value)
+        elif known.kind == CONTENT_LENGTH and keep_length:
+            passed.append(each)
     if not named <= _USUAL_TOKENS:
-        passed = [header for header in passed if header[0].lower() not in named]
+        passed = [each for each in passed if each.known.lower not in named]
     return passed
 
 
-def _judge_trailer(name: bytes) -> bool:
-    plain = plain_name(name)
-    return not (
-        plain in _NOT_IN_TRAILERS
-        or plain in _HOP_BY_HOP
-        or plain in _REQUEST_ONLY
-        or plain in _RESPONSE_ONLY
-        or plain.startswith(_TRAILER_PREFIXES)
-    )
+def _for_host_only(set_cookie: Field, host: bytes) -> Field:
+    value = for_host_only(set_cookie.value, host)
+    return set_cookie if value is set_cookie.value else field(set_cookie.name, value.strip())
 
 
-_trailer_passes: Final = NameMemo(_judge_trailer)
-
-
-def filter_trailers(trailers: Headers) -> Headers:
+def filter_trailers(trailers: Fields) -> Fields:
     """
     The trailers that may pass, of a request or a response: checksums, grpc's
     status and the like, nothing that decides about framing, routing,
     authentication, cookies or content.
     """
-    return [trailer for trailer in trailers if _trailer_passes[trailer[0]]]
+    return [each for each in trailers if each.known.in_trailers]

@@ -10,26 +10,30 @@ from http import HTTPStatus
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, Headers
-from appproxy.httpwire.names import LINE_STARTS
+from appproxy.httpwire.field import Field, Fields, field
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END
+from appproxy.httpwire.names import name_of
 
 _request_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.1").fullmatch
+
+_reason: Final = re.compile(rb"[\t -~\x80-\xff]*").fullmatch
 
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: b"HTTP/1.1 %d %s" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 
-_CHUNKED: Final[Headers] = [(b"Transfer-Encoding", b"chunked")]
-_CLOSE: Final[Headers] = [(b"Connection", b"close")]
-_NOTHING: Final[Headers] = []
+_CHUNKED: Final[Fields] = [field(b"Transfer-Encoding", b"chunked")]
+_CLOSE: Final[Fields] = [field(b"Connection", b"close")]
+_LENGTH: Final = name_of(b"Content-Length")
+_NOTHING: Final[Fields] = []
+_LAST_LINES: Final = [b"", b""]
 
 
-def write_request(method: bytes, target: bytes, headers: Headers) -> bytes:
+def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
     """
     The bytes of a request's head in HTTP/1.1.
 
-    @raise BadMessage: for CR, LF or NUL anywhere, a name that is no token, a
-        target with blanks.
+    @raise BadMessage: for a method that is no token, or a target with blanks or the like.
     """
     line = method + b" " + target + b" HTTP/1.1"
     if not _request_line(line):
@@ -37,34 +41,33 @@ def write_request(method: bytes, target: bytes, headers: Headers) -> bytes:
     return _write(line, headers)
 
 
-def write_response(status: int, reason: bytes | None, headers: Headers) -> bytes:
+def write_response(status: int, reason: bytes | None, headers: Fields) -> bytes:
     """
     The bytes of a response's head in HTTP/1.1 (a server's own version, also
     towards clients of 1.0: RFC 9110, section 2.5).
 
     @param reason: the phrase; L{None} for the usual one.
-    @raise BadMessage: for CR, LF or NUL anywhere, or a name that is no token.
+    @raise BadMessage: for a status or a reason that cannot stand in a line.
     """
     line = _STATUS_LINES.get(status) if reason is None else None
     if line is None:
-        if not 100 <= status <= 599:
+        if not 100 <= status <= 599 or not _reason(reason or b""):
             raise BadMessage(502, "status_line")
         line = b"HTTP/1.1 %d %s" % (status, reason or b"")
     return _write(line, headers)
 
 
-def _write(line: bytes, headers: Headers) -> bytes:
-    parts = [line]
-    add = parts.append
-    for name, value in headers:
-        add(LINE_STARTS[name])
-        add(value)
-    add(b"\r\n\r\n")
-    data = b"".join(parts)
-    # Without its line ends it must be shorter by just those that stand between the lines.
-    if len(data) - len(data.translate(None, b"\r\n\0")) != 2 * len(headers) + 4:
-        raise BadMessage(400, "header_value")
-    return data
+def _write(line: bytes, headers: Fields) -> bytes:
+    lines = [line]
+    for each in headers:
+        lines.append(each.line)
+    lines += _LAST_LINES
+    return b"\r\n".join(lines)
+
+
+def content_length(size: int) -> Field:
+    """A Content-Length."""
+    return Field(b"Content-Length", b"%d" % size, _LENGTH)
 
 
 class Framer:
@@ -88,7 +91,7 @@ class Framer:
         self._chunked = body == UNTIL_END and http_version >= (1, 1)
         self.closes = body == UNTIL_END and not self._chunked
         if body >= 0:
-            self.headers: Headers = [(b"Content-Length", b"%d" % body)]
+            self.headers: Fields = [content_length(body)]
         elif body == NO_BODY:
             self.headers = _NOTHING
         else:
@@ -108,7 +111,7 @@ class Framer:
             raise BadMessage(502, "body_too_long")
         return data
 
-    def end(self, trailers: Headers = _NOTHING) -> bytes:
+    def end(self, trailers: Fields = _NOTHING) -> bytes:
         """
         Frame the end of the body.
 

@@ -8,7 +8,7 @@ import re
 from collections import OrderedDict
 from typing import Final
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.names import plain_name
 from appproxy.model.application import HeaderSignOn, HeaderSource
 from appproxy.model.principal import Principal
@@ -37,9 +37,9 @@ class HeaderMode:
     def __init__(self, settings: HeaderSignOn) -> None:
         self._sources = [(name.encode(), source) for name, source in settings.headers.items()]
         self.owned_headers = frozenset(plain_name(name) for name, _ in self._sources)
-        self._made: OrderedDict[Principal, Headers] = OrderedDict()
+        self._made: OrderedDict[int, tuple[Principal, Fields]] = OrderedDict()
 
-    def headers(self, principal: Principal | None) -> Headers:
+    def headers(self, principal: Principal | None) -> Fields:
         """
         This user's headers.
 
@@ -47,18 +47,19 @@ class HeaderMode:
         """
         if principal is None:
             raise SignOnError("header sign-on needs a signed-in user")
-        made = self._made.get(principal)
-        if made is None:
-            made = self._make(principal)
-            self._made[principal] = made
-            if len(self._made) > _KEPT_USERS:
-                self._made.popitem(last=False)
-        else:
-            self._made.move_to_end(principal)
+        # By identity: to compare users by all that is known of them costs more than all the rest.
+        known = self._made.get(id(principal))
+        if known is not None and known[0] is principal:
+            self._made.move_to_end(id(principal))
+            return known[1]
+        made = self._make(principal)
+        self._made[id(principal)] = principal, made
+        if len(self._made) > _KEPT_USERS:
+            self._made.popitem(last=False)
         return made
 
-    def _make(self, principal: Principal) -> Headers:
-        made: Headers = []
+    def _make(self, principal: Principal) -> Fields:
+        made: Fields = []
         for name, source in self._sources:
             value = _value(source, principal)
             if not value:
@@ -74,7 +75,7 @@ class HeaderMode:
                 raise SignOnError(f"the value for {name.decode()} is no text") from None
             if len(encoded) > MAXIMUM_VALUE_BYTES:
                 raise SignOnError(f"the value for {name.decode()} is over {MAXIMUM_VALUE_BYTES} bytes")
-            made.append((name, encoded))
+            made.append(field(name, encoded))
         return made
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from appproxy.httpwire.heads import Headers
+from appproxy.httpwire.field import Fields
 from appproxy.model.application import Backend, HeaderSignOn
 from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
@@ -28,7 +28,7 @@ class SignOn(Protocol):
     binds_connection: bool
     owned_headers: frozenset[bytes]
 
-    def headers(self, principal: Principal | None) -> Headers:
+    def headers(self, principal: Principal | None) -> Fields:
         """
         What is added to each request.
 
@@ -42,7 +42,7 @@ class NoMode:
     binds_connection = False
     owned_headers: frozenset[bytes] = frozenset()
 
-    def headers(self, principal: Principal | None) -> Headers:
+    def headers(self, principal: Principal | None) -> Fields:
         """Nothing."""
         return []
 

@@ -9,25 +9,14 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.heads import Headers
-from appproxy.httpwire.names import NameMemo
+from appproxy.httpwire.field import Field, Fields, field
+from appproxy.httpwire.names import LINK, LOCATION, ORIGIN, REFERENCE, REFRESH, SET_COOKIE
 from appproxy.model.web_address import WebAddress
 from appproxy.translate.set_cookie import SetCookieMap
 from appproxy.translate.urls import UrlMap, path_bytes
 
-_LOCATION, _REFRESH, _LINK, _SET_COOKIE = range(1, 5)
-_RESPONSE_KINDS: Final = {
-    b"location": _LOCATION,
-    b"content-location": _LOCATION,
-    b"refresh": _REFRESH,
-    b"link": _LINK,
-    b"set-cookie": _SET_COOKIE,
-}
-_response_kinds: Final = NameMemo(lambda name: _RESPONSE_KINDS.get(name.lower(), 0))
-
-_DESTINATION, _ORIGIN = range(1, 3)
-_REQUEST_KINDS: Final = {b"destination": _DESTINATION, b"referer": _DESTINATION, b"origin": _ORIGIN}
-_request_kinds: Final = NameMemo(lambda name: _REQUEST_KINDS.get(name.lower(), 0))
+_OUTWARD: Final = (LOCATION, REFRESH, LINK, SET_COOKIE)
+_INWARD: Final = (REFERENCE, ORIGIN)
 
 _refresh: Final = re.compile(
     rb"""([ \t]*[0-9.]+[ \t]*[;,]?[ \t]*(?:[Uu][Rr][Ll][ \t]*=[ \t]*)?)(["']?)([^"']*)(.*)""", re.DOTALL
@@ -35,6 +24,10 @@ _refresh: Final = re.compile(
 # Quoted strings come first, so that an angle bracket in a title is none.
 _link_targets: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|<([^<>"]*)>').sub
 _path_end: Final = re.compile(rb"[?#]").search
+
+
+def _with_value(header: Field, value: bytes) -> Field:
+    return header if value == header.value else field(header.name, value.strip(b" \t"))
 
 
 class Translator:
@@ -78,18 +71,18 @@ class Translator:
             raise BadMessage(400, "target_outside_application")
         return self._internal_path + target[len(b"/".join([*parts[:-1], b""])) :]
 
-    def response_headers(self, headers: Headers) -> Headers:
+    def response_headers(self, headers: Fields) -> Fields:
         """
         Translate what a backend says to what its users see: Location,
         Content-Location, Refresh, Link and Set-Cookie. What points elsewhere
         or cannot be read stays as it is.
         """
         return [
-            (header[0], self._outward(kind, header[1])) if (kind := _response_kinds[header[0]]) else header
-            for header in headers
+            _with_value(each, self._outward(each.kind, each.value)) if each.kind in _OUTWARD else each
+            for each in headers
         ]
 
-    def request_headers(self, headers: Headers) -> Headers:
+    def request_headers(self, headers: Fields) -> Fields:
         """
         Translate what a client says of this application's external address to
         what the backend knows: Destination (RFC 4918, section 10.3), Referer
@@ -97,19 +90,19 @@ class Translator:
         compare these with it.
         """
         return [
-            (header[0], self._inward(kind, header[1])) if (kind := _request_kinds[header[0]]) else header
-            for header in headers
+            _with_value(each, self._inward(each.kind, each.value)) if each.kind in _INWARD else each
+            for each in headers
         ]
 
     def _inward(self, kind: int, value: bytes) -> bytes:
-        return self._inwards.origin(value) if kind == _ORIGIN else self._inwards.reference(value)
+        return self._inwards.origin(value) if kind == ORIGIN else self._inwards.reference(value)
 
     def _outward(self, kind: int, value: bytes) -> bytes:
-        if kind == _SET_COOKIE:
+        if kind == SET_COOKIE:
             return self._cookies.translate(value)
-        if kind == _LOCATION:
+        if kind == LOCATION:
             return self._outwards.reference(value)
-        if kind == _LINK:
+        if kind == LINK:
             return _link_targets(self._link_target, value)
         match = _refresh(value)
         if match is None:

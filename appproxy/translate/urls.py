@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import parse_host
+from appproxy.httpwire.values import parse_host
 from appproxy.model.web_address import WebAddress
 
 # RFC 3986, appendix B, with query and fragment in one piece.
@@ -33,7 +33,17 @@ class UrlMap:
     another one; all others stay as they are.
     """
 
-    __slots__ = ("_from_host", "_from_path", "_from_port", "_from_scheme", "_same_path", "_to", "_to_path")
+    __slots__ = (
+        "_from_host",
+        "_from_path",
+        "_from_port",
+        "_from_scheme",
+        "_same_path",
+        "_source",
+        "_target",
+        "_to",
+        "_to_path",
+    )
 
     def __init__(self, source: WebAddress, destination: WebAddress) -> None:
         self._from_scheme = source.scheme.encode("ascii")
@@ -43,6 +53,9 @@ class UrlMap:
         self._to = destination
         self._to_path = path_bytes(destination)
         self._same_path = self._from_path == self._to_path
+        # Both addresses in their usual spelling, which is nearly always the one that is met.
+        self._source = source.origin.encode("ascii") + self._from_path
+        self._target = destination.origin.encode("ascii") + self._to_path
 
     def reference(self, url: bytes) -> bytes:
         """
@@ -51,6 +64,8 @@ class UrlMap:
         @return: the mapped one, or C{url} if it points elsewhere, is relative
             to where it stands, or cannot be read.
         """
+        if url.startswith(self._source):
+            return self._target + url[len(self._source) :]
         match = _parts(url)
         if match is None:
             return url

@@ -26,10 +26,11 @@ from twisted.internet.interfaces import (
     ISystemHandle,
     ITransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.transport.addresses import is_address
 from appproxy.transport.contexts import ClientContext, ServerContext
 from appproxy.transport.handshaking import LINGER_SECONDS, MAXIMUM_WRITE, Handshaking, verify_problem
@@ -107,8 +108,7 @@ class Sessions:
             self._kept[context] = session, self._clock.seconds()
 
 
-@implementer(ITransport, IConsumer, IPushProducer, INegotiated, ISystemHandle)
-class SecuredConnection(Protocol):
+class SecuredConnection(BareProtocol):
     """
     A protocol for the transport below, and a transport for the protocol above.
 
@@ -116,7 +116,6 @@ class SecuredConnection(Protocol):
     @ivar ended: told of the TLS object when a connection whose handshake succeeded is over.
     """
 
-    transport: Any
     disconnecting = False
     ended: Any = None
 
@@ -386,3 +385,6 @@ class SecuredConnection(Protocol):
         if name[:6] in ("getTcp", "setTcp"):
             return getattr(self.transport, name)
         raise AttributeError(name)
+
+
+classImplements(SecuredConnection, ITransport, IConsumer, IPushProducer, INegotiated, ISystemHandle)

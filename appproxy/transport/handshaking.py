@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
-from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.transport.contexts import ClientContext, ServerContext
 
 MAXIMUM_WRITE: Final = 64 * 1024
@@ -70,8 +70,7 @@ def _nobody_asks(_reason: Failure, _problem: str) -> None:
     """What is lost after the handshake is the application's affair."""
 
 
-@implementer(IHandshakeListener)
-class Handshaking(TwistedProtocol):
+class Handshaking(BareProtocol):
     """
     Stands on a TLS layer until its handshake is over; then the application's protocol
     is built and connected, which therefore never sees an unchecked peer.
@@ -128,6 +127,9 @@ class Handshaking(TwistedProtocol):
         """Break reference cycles: a closed connection goes at once, not when the collector comes."""
         self._completed = self._connected = None
         self._failed = _nobody_asks
+
+
+classImplements(Handshaking, IHandshakeListener)
 
 
 class TlsLayer(Protocol):

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from appproxy.bare import BareProtocol
 from appproxy.tunnel.errors import TunnelError
 from appproxy.tunnel.session import TunnelSession
 
@@ -77,8 +79,8 @@ def limit_unsent(transport: Any) -> bool:
     return False
 
 
-@implementer(IPushProducer)
-class TunnelProtocol(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TunnelProtocol(BareProtocol):
     """
     The thin adapter between a session and a transport.
 
@@ -365,3 +367,6 @@ class TunnelProtocol(Protocol):
         transport.unregisterProducer()
         transport.loseConnection()
         self._later("close", CLOSE_SECONDS, transport.abortConnection)
+
+
+classImplements(TunnelProtocol, IPushProducer)

@@ -33,6 +33,12 @@ _PROXY: Final = """\
   server {{
     listen 127.0.0.1:{port} ssl backlog=1024;
     location / {{ proxy_pass {scheme}://next; }}
+    location /websocket {{
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade;
+      proxy_set_header Host $host;
+      proxy_pass {scheme}://next;
+    }}
   }}
 """
 

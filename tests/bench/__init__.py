@@ -1,1 +1,1 @@
-"""The benchmark's pure parts."""
+"""Tests of L{bench}, where it is pure."""

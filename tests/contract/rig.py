@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -372,7 +372,7 @@ class Rig:
             lambda: True,
         )
 
-    def _connected(self, channel: Protocol) -> Client:
+    def _connected(self, channel: IProtocol) -> Client:
         client = Client(self.network)
         self.clients.append(client)
         self.network.connect(client, channel)

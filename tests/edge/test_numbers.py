@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.config.common import LogSettings
@@ -39,7 +40,7 @@ class EdgeNumbersTests(SynchronousTestCase):
     def numbers(self, **log: object) -> EdgeNumbers:
         """With these settings of the log."""
         settings: Any = SimpleNamespace(log=LogSettings.model_validate(log))
-        return EdgeNumbers(settings, self.writer, lambda call: call())
+        return EdgeNumbers(settings, self.writer, Clock())
 
     def scrape(self, numbers: EdgeNumbers) -> list[str]:
         """The series, one a line."""

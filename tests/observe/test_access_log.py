@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.observe import access_log
-from appproxy.observe.access_log import AccessFormat, LineWriter, access_line
+from appproxy.observe.access_log import GATHER_BYTES, AccessFormat, LineWriter, access_line
 from appproxy.observe.transaction import Transaction
 
 FIELDS = re.findall(
@@ -174,8 +174,8 @@ class LineWriterTests(SynchronousTestCase):
         self.assertEqual(self.written(), b"before\n" + b"".join(lines))
         self.assertEqual(writer.dropped, 0)
 
-    def test_once_a_turn(self) -> None:
-        """With a schedule, a turn's lines are handed over together."""
+    def test_gathered(self) -> None:
+        """With a schedule, lines are handed over together, and at once when they are many."""
         scheduled: list[Callable[[], None]] = []
         writer = self.writer(scheduled.append)
         for _ in range(10):
@@ -185,8 +185,10 @@ class LineWriterTests(SynchronousTestCase):
         scheduled.pop()()
         writer.write(b"y\n")
         self.assertEqual(len(scheduled), 1)
+        writer.write(b"z" * GATHER_BYTES)
+        self.assertEqual(len(scheduled), 1)
         writer.stop()
-        self.assertEqual(self.written(), b"x\n" * 10 + b"y\n")
+        self.assertEqual(self.written(), b"x\n" * 10 + b"y\n" + b"z" * GATHER_BYTES)
         scheduled.pop()()
 
     def test_any_thread(self) -> None:

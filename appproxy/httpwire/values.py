@@ -11,28 +11,6 @@ from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import UNTIL_END
-from appproxy.httpwire.names import NameMemo
-
-HOST: Final = 1
-CONTENT_LENGTH: Final = 2
-TRANSFER_ENCODING: Final = 3
-CONNECTION: Final = 4
-UPGRADE: Final = 5
-EXPECT: Final = 6
-COOKIE: Final = 7
-
-_KINDS: Final = {
-    b"host": HOST,
-    b"content-length": CONTENT_LENGTH,
-    b"transfer-encoding": TRANSFER_ENCODING,
-    b"connection": CONNECTION,
-    b"upgrade": UPGRADE,
-    b"expect": EXPECT,
-    b"cookie": COOKIE,
-}
-
-KINDS: Final[NameMemo[int]] = NameMemo(lambda name: _KINDS.get(name.lower(), 0))
-"""From a name to the constant of the field that a parser must look at; 0 for all others."""
 
 _MEMO_VALUES: Final = 1024
 _MEMO_VALUE_SIZE: Final = 300

@@ -1,4 +1,4 @@
-"""Tests of L{appproxy.httpwire.fields}."""
+"""Tests of L{appproxy.httpwire.values}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.fields import (
+from appproxy.httpwire.values import (
     CONTENT_LENGTH,
     KINDS,
     chunked_length,
