@@ -65,9 +65,17 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-def connect(target: Target) -> ssl.SSLSocket:
-    """A connection that blocks."""
-    plain = socket.create_connection((target.address, target.port), SECONDS)
+def connect(target: Target, receive_buffer: int = 0) -> ssl.SSLSocket:
+    """
+    A connection that blocks.
+
+    @param receive_buffer: bytes that the kernel keeps for a client that does not read; 0: it decides.
+    """
+    plain = socket.socket()
+    plain.settimeout(SECONDS)
+    if receive_buffer:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    plain.connect((target.address, target.port))
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return client_context().wrap_socket(plain, server_hostname=target.host)
 
