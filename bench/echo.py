@@ -18,7 +18,7 @@ SMALL: Final = 1 << 10
 LARGE: Final = 1 << 30
 UNSENT: Final = 128 << 10
 """
-Bytes that the kernel takes ahead of a reader. Elsewhere the application has a machine, and the kernel's memory
+Bytes the kernel takes ahead of a reader. Elsewhere the application has a machine, and the memory of a kernel
 for TCP, of its own; here megabytes for each of hundreds of stalled readers would slow down everybody.
 """
 
