@@ -397,8 +397,9 @@ def unfit_client(context: ServerContext, hello: ClientHello, tls: Any) -> str:
 
 UNSENT_BYTES: Final = 128 << 10
 """
-TCP_NOTSENT_LOWAT. Without it the kernel keeps up to 4 MB (net.ipv4.tcp_wmem) for each reader that stalls; a few
-hundred of them use up what it has for all connections of the machine (net.ipv4.tcp_mem), and nobody gets on.
+TCP_NOTSENT_LOWAT. Without it the kernel keeps up to 4 MB (net.ipv4.tcp_wmem) for each reader that stalls; a
+few hundred of them use up what it has for all connections of the machine (net.ipv4.tcp_mem), and then
+nobody gets on.
 """
 
 
