@@ -21,6 +21,7 @@ from bench.requests import Target, check_status, connect
 from bench.websocket_frames import pack, unpack
 
 READY: Final = "ready"
+RECEIVE_BUFFER: Final = 64 << 10
 _END: Final = b"\r\n\r\n"
 _MESSAGE: Final = b"x" * 128
 _MASK: Final = b"\x12\x34\x56\x78"
@@ -49,8 +50,8 @@ def websocket(target: Target) -> ssl.SSLSocket:
 
 
 def stalled(target: Target) -> ssl.SSLSocket:
-    """A request."""
-    connection = connect(target)
+    """A request; the kernel takes little of the answer: elsewhere the reader is a machine of its own."""
+    connection = connect(target, RECEIVE_BUFFER)
     connection.sendall(target.request())
     return connection
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from typing import Any, Final
 
 from bench import packet_line
 from bench.certificates import make_certificate
-from bench.clients import ENVIRONMENT, download, downloading, module, paced
+from bench.clients import ENVIRONMENT, download, downloading, last_line, module, paced
 from bench.far_ours import FarOurs
 from bench.line_options import LineShape, add_shape, shape_of
 from bench.line_table import lines
@@ -50,6 +51,10 @@ PACKET_SHAPES: Final = (LineShape(queue=0.040), LineShape(queue=0.250))
 """One round trip, as the rule of thumb for routers has it, and one that is far too long, as many are."""
 
 CONGESTION: Final = ("bbr", "cubic")
+
+_NAMESPACE_SECONDS: Final = 600.0
+_STOP_SECONDS: Final = 60.0
+"""It has daemons of its own to stop."""
 
 _PLAIN_HOST: Final = "plain.localhost"
 
@@ -211,26 +216,29 @@ def over_packets(folder: Path, shape: LineShape, effort: Effort, congestion: str
         results = measure(folder, routes, shape, effort)
     finally:
         process.stop()
-    return {"congestion": congestion, **results, **json.loads(process.text.strip().rpartition("\n")[2])}
+    return {"congestion": congestion, **results, **last_line(process.text)}
 
 
-def _in_namespace(shape: LineShape, congestion: str) -> Results:
+def _in_namespace(folder: Path, shape: LineShape, congestion: str) -> Results:
     """L{over_packets} in a new namespace; says why if that cannot be."""
-    command = (
-        *packet_line.namespace_command(),
-        *module("bench.line"),
-        *shape.arguments(),
-        "--packets",
-        congestion,
-    )
+    here = module("bench.line")
+    command = (*packet_line.namespace_command(), *here, *shape.arguments(), "--packets", congestion)
     try:
-        output = run_command(command, environment=ENVIRONMENT, seconds=600)
-    except (BenchError, OSError, subprocess.TimeoutExpired) as error:
-        why = str(error).strip().rpartition("\n")[2]
-        tell(f"line: no packets with {congestion}: {why}")
-        return {"congestion": congestion, "queue_ms": shape.queue * 1e3, "missing": why}
-    found: Results = json.loads(output.strip().rpartition("\n")[2])
-    return found
+        process = Process("namespace", command, folder, ENVIRONMENT)
+    except OSError as error:
+        return _missing(shape, congestion, str(error))
+    try:
+        process.wait_until(lambda: process.exit_code == 0, "was done", _NAMESPACE_SECONDS)
+        return last_line(process.text)
+    except BenchError as error:
+        return _missing(shape, congestion, str(error).strip().rpartition("\n")[2])
+    finally:
+        process.stop(_STOP_SECONDS)
+
+
+def _missing(shape: LineShape, congestion: str, why: str) -> Results:
+    tell(f"line: no packets with {congestion}: {why}")
+    return {"congestion": congestion, "queue_ms": shape.queue * 1e3, "missing": why}
 
 
 # -- a case of the benchmark
@@ -240,7 +248,7 @@ def run(folder: Path) -> Results:
     """Measure both kinds of line."""
     return {
         "proxy": over_proxy(folder / "proxy", LineShape(), FULL),
-        "packets": [_in_namespace(shape, name) for shape in PACKET_SHAPES for name in CONGESTION],
+        "packets": [_in_namespace(folder, shape, name) for shape in PACKET_SHAPES for name in CONGESTION],
     }
 
 
@@ -250,6 +258,8 @@ def main() -> None:
     parser.add_argument("--packets", metavar="CONGESTION", help="in a network namespace of one's own")
     add_shape(parser)
     options = parser.parse_args()
+    # What was started is stopped by what stands behind `finally` and `with`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="appproxy-bench-") as name:
         if options.packets is None:
             results = over_proxy(Path(name), shape_of(options), FULL)
