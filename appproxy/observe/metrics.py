@@ -8,7 +8,6 @@ should there be more of them all the same, the rest is counted as C{other}.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from appproxy import __version__
+from appproxy.form import form
 from appproxy.observe.transaction import Transaction
 
 MAXIMUM_SERIES: Final = 5000
@@ -32,7 +32,7 @@ MAXIMUM_SERIES: Final = 5000
 
 OTHER: Final = "other"
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 85.0)
 """Seconds: from a cached page on a local line to the default backend timeout."""
@@ -77,20 +77,51 @@ class Histogram:
         return cumulated
 
 
-class Bounded(defaultdict[Key, Any]):
-    """A dictionary of series that stops growing: what has no room is counted under L{OTHER}."""
+def _with_room(series: dict[Key, Any], key: Key) -> Key:
+    """Where to count what has no series yet: under L{OTHER} if there are too many already."""
+    return key if len(series) < MAXIMUM_SERIES else (OTHER,) * len(key)
 
-    def __missing__(self, key: Key) -> Any:
-        if len(self) >= MAXIMUM_SERIES and OTHER not in key:
-            return self[(OTHER,) * len(key)]
-        return super().__missing__(key)
+
+class Counter:
+    """
+    Numbers by label values; not more of them than L{MAXIMUM_SERIES}.
+
+    @ivar series: the numbers.
+    """
+
+    __slots__ = ("series",)
+
+    def __init__(self) -> None:
+        self.series: dict[Key, float] = {}
 
     def add(self, key: Key, amount: float = 1) -> None:
-        """Count. Plain C{+=} would put an overflowing key in."""
-        if key in self or len(self) < MAXIMUM_SERIES:
-            self[key] += amount
-        else:
-            self[(OTHER,) * len(key)] += amount
+        """Count."""
+        series = self.series
+        if key not in series:
+            key = _with_room(series, key)
+        series[key] = series.get(key, 0) + amount
+
+
+class Histograms:
+    """
+    Histograms by label values; not more of them than L{MAXIMUM_SERIES}.
+
+    @ivar series: the histograms.
+    """
+
+    __slots__ = ("_bounds", "series")
+
+    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
+        self._bounds = bounds
+        self.series: dict[Key, Histogram] = {}
+
+    def observe(self, key: Key, seconds: float) -> None:
+        """Count one observation."""
+        found = self.series.get(key)
+        if found is None:
+            key = _with_room(self.series, key)
+            found = self.series.setdefault(key, Histogram(self._bounds))
+        found.observe(seconds)
 
 
 _COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
@@ -138,21 +169,21 @@ class Metrics(Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
 
-    Counters and histograms are dictionaries by label values, in the order of the tables above. Gauges are
+    Counters and histograms are kept by label values, in the order of the tables above. Gauges are
     read from their sources when asked for; one without a source is not shown.
     """
 
     def __init__(self) -> None:
-        self.requests: Bounded = Bounded(int)
-        self.request_bytes: Bounded = Bounded(int)
-        self.refused: Bounded = Bounded(int)
-        self.sign_ins: Bounded = Bounded(int)
-        self.tunnel_bytes: Bounded = Bounded(int)
-        self.tunnel_paused_seconds: Bounded = Bounded(float)
-        self.request_seconds: Bounded = Bounded(Histogram)
-        self.first_byte_seconds: Bounded = Bounded(Histogram)
-        self.backend_seconds: Bounded = Bounded(Histogram)
-        self.sso_seconds: Bounded = Bounded(lambda: Histogram(SIGN_ON_BUCKETS))
+        self.requests = Counter()
+        self.request_bytes = Counter()
+        self.refused = Counter()
+        self.sign_ins = Counter()
+        self.tunnel_bytes = Counter()
+        self.tunnel_paused_seconds = Counter()
+        self.request_seconds = Histograms()
+        self.first_byte_seconds = Histograms()
+        self.backend_seconds = Histograms()
+        self.sso_seconds = Histograms(SIGN_ON_BUCKETS)
         self.requests_active = 0
         self._counter_sources: dict[str, Callable[[], Mapping[Key, float]]] = {}
         self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}
@@ -166,13 +197,14 @@ class Metrics(Collector):
         if t.reason:
             self.refused.add((t.reason,))
         if t.duration >= 0:
-            self.request_seconds[key].observe(t.duration)
+            self.request_seconds.observe(key, t.duration)
         if t.first_byte >= 0:
-            self.first_byte_seconds[key].observe(t.first_byte)
+            self.first_byte_seconds.observe(key, t.first_byte)
         if t.backend_time >= 0:
-            self.backend_seconds[key].observe(t.backend_time)
+            self.backend_seconds.observe(key, t.backend_time)
         if t.sso_time >= 0:
-            self.sso_seconds[t.sso_mode, "failed" if t.reason == "sso_failed" else "done"].observe(t.sso_time)
+            outcome = "failed" if t.reason == "sso_failed" else "done"
+            self.sso_seconds.observe((t.sso_mode, outcome), t.sso_time)
         if t.bytes_in:
             self.request_bytes.add((application, "in"), t.bytes_in)
         if t.bytes_out:
@@ -205,14 +237,14 @@ class Metrics(Collector):
         for name, labels in _SERIES_LABELS.items():
             if "application" not in labels:
                 continue
-            series: Bounded = getattr(self, name)
+            series: dict[Key, object] = getattr(self, name).series
             place = labels.index("application")
             for key in [key for key in series if key[place] == application]:
                 del series[key]
 
     def collect(self) -> Iterable[Metric]:
         """See C{prometheus_client.registry.Collector}."""
-        yield InfoMetricFamily("appproxy_build", "What runs.", {"version": __version__})
+        yield InfoMetricFamily("appproxy_build", "What runs.", {"version": __version__, "form": form()})
         for name, (text, labels) in _COUNTERS.items():
             yield self._counter(name, text, labels)
         for name, (text, labels, _) in _HISTOGRAMS.items():
@@ -223,14 +255,14 @@ class Metrics(Collector):
     def _counter(self, name: str, text: str, labels: Labels) -> Metric:
         family = CounterMetricFamily(f"appproxy_{name}", text, labels=labels)
         source = self._counter_sources.get(name)
-        series: Mapping[Key, float] = getattr(self, name) if source is None else source()
+        series: Mapping[Key, float] = getattr(self, name).series if source is None else source()
         for key, value in series.items():
             family.add_metric([*map(str, key)], value)
         return family
 
     def _histogram(self, name: str, text: str, labels: Labels) -> Metric:
         family = HistogramMetricFamily(f"appproxy_{name}", text, labels=labels)
-        series: Bounded = getattr(self, name)
+        series: dict[Key, Histogram] = getattr(self, name).series
         for key, histogram in series.items():
             family.add_metric([*map(str, key)], histogram.buckets(), histogram.total)
         return family
