@@ -33,6 +33,7 @@ lint: $(VENV)/installed-lint
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/mypy --config-file compiled.ini
 	$(RUN)/lint-imports
 
 clean:

@@ -7,9 +7,8 @@ should there be more of them all the same, the rest is counted as C{other}.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -25,103 +24,16 @@ from twisted.logger import Logger
 
 from appproxy import __version__
 from appproxy.form import form
-from appproxy.observe.transaction import Transaction
-
-MAXIMUM_SERIES: Final = 5000
-"""Label sets of one metric: a catalog of a thousand applications with the few outcomes that each has."""
-
-OTHER: Final = "other"
+from appproxy.observe.series import REQUEST_BUCKETS, SIGN_ON_BUCKETS, Counter, Histogram, Key, Series
 
 _log: Final = Logger(__name__)
-
-REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 85.0)
-"""Seconds: from a cached page on a local line to the default backend timeout."""
-
-SIGN_ON_BUCKETS: Final = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
-"""Seconds: from a cached ticket to a domain controller that does not answer."""
 
 LAG_SECONDS: Final = 1.0
 """Between two looks at how late the reactor is."""
 
 Labels = tuple[str, ...]
-Key = tuple[str | int, ...]
 Reading = Mapping[Key, float] | float
 """What a gauge's source answers: one number, or a number for each label set."""
-
-
-class Histogram:
-    """
-    Observations in buckets, without locks: there is one thread.
-    """
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds with how many observations are at or below each."""
-        labels = [*map(str, self._bounds), "+Inf"]
-        running = 0
-        cumulated: list[tuple[str, float]] = []
-        for label, count in zip(labels, self.counts, strict=True):
-            running += count
-            cumulated.append((label, running))
-        return cumulated
-
-
-def _with_room(series: dict[Key, Any], key: Key) -> Key:
-    """Where to count what has no series yet: under L{OTHER} if there are too many already."""
-    return key if len(series) < MAXIMUM_SERIES else (OTHER,) * len(key)
-
-
-class Counter:
-    """
-    Numbers by label values; not more of them than L{MAXIMUM_SERIES}.
-
-    @ivar series: the numbers.
-    """
-
-    __slots__ = ("series",)
-
-    def __init__(self) -> None:
-        self.series: dict[Key, float] = {}
-
-    def add(self, key: Key, amount: float = 1) -> None:
-        """Count."""
-        series = self.series
-        if key not in series:
-            key = _with_room(series, key)
-        series[key] = series.get(key, 0) + amount
-
-
-class Histograms:
-    """
-    Histograms by label values; not more of them than L{MAXIMUM_SERIES}.
-
-    @ivar series: the histograms.
-    """
-
-    __slots__ = ("_bounds", "series")
-
-    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
-        self._bounds = bounds
-        self.series: dict[Key, Histogram] = {}
-
-    def observe(self, key: Key, seconds: float) -> None:
-        """Count one observation."""
-        found = self.series.get(key)
-        if found is None:
-            key = _with_room(self.series, key)
-            found = self.series.setdefault(key, Histogram(self._bounds))
-        found.observe(seconds)
 
 
 _COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
@@ -165,7 +77,7 @@ _SERIES_LABELS: Final[dict[str, Labels]] = {
 }
 
 
-class Metrics(Collector):
+class Metrics(Series, Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
 
@@ -174,41 +86,13 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self.requests = Counter()
-        self.request_bytes = Counter()
-        self.refused = Counter()
+        Series.__init__(self)
         self.sign_ins = Counter()
         self.tunnel_bytes = Counter()
         self.tunnel_paused_seconds = Counter()
-        self.request_seconds = Histograms()
-        self.first_byte_seconds = Histograms()
-        self.backend_seconds = Histograms()
-        self.sso_seconds = Histograms(SIGN_ON_BUCKETS)
         self.requests_active = 0
         self._counter_sources: dict[str, Callable[[], Mapping[Key, float]]] = {}
         self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}
-
-    def observe(self, transaction: Transaction) -> None:
-        """Count a request that ended."""
-        t = transaction
-        application = t.application
-        key = (application,)
-        self.requests.add((application, t.status, t.error))
-        if t.reason:
-            self.refused.add((t.reason,))
-        if t.duration >= 0:
-            self.request_seconds.observe(key, t.duration)
-        if t.first_byte >= 0:
-            self.first_byte_seconds.observe(key, t.first_byte)
-        if t.backend_time >= 0:
-            self.backend_seconds.observe(key, t.backend_time)
-        if t.sso_time >= 0:
-            outcome = "failed" if t.reason == "sso_failed" else "done"
-            self.sso_seconds.observe((t.sso_mode, outcome), t.sso_time)
-        if t.bytes_in:
-            self.request_bytes.add((application, "in"), t.bytes_in)
-        if t.bytes_out:
-            self.request_bytes.add((application, "out"), t.bytes_out)
 
     def watch(self, gauge: str, source: Callable[[], Reading]) -> None:
         """

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.connector.backend_connection import WRITE_PIECE_BYTES, BackendConnection
@@ -39,6 +40,10 @@ class Listener:
     def request_writable(self, writable: bool) -> None:
         """Note it."""
         self.calls.append(("writable", writable))
+
+    def bug(self, failure: Failure) -> None:
+        """Note it."""
+        self.calls.append(("bug", failure))
 
 
 class ConnectionTests(SynchronousTestCase):

@@ -12,8 +12,9 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.observe.metrics import MAXIMUM_SERIES, OTHER, Histogram, Key, Metrics, ReactorLag
+from appproxy.observe.metrics import Metrics, ReactorLag
 from appproxy.observe.metrics_site import MetricsSite, metrics_site
+from appproxy.observe.series import MAXIMUM_SERIES, OTHER, Histogram, Key
 from appproxy.observe.transaction import Transaction
 
 GAUGES = re.findall(
