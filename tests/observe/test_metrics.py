@@ -26,7 +26,7 @@ GAUGES = re.findall(
 )
 
 NAMES: dict[str, set[str]] = {
-    "build_info": {"version"},
+    "build_info": {"version", "form"},
     "requests_total": {"application", "code", "error"},
     "request_seconds": {"application"},
     "first_byte_seconds": {"application"},
