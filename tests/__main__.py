@@ -1,5 +1,8 @@
 """
-C{python -m tests [NAMES]}: all tests, or those of some packages, modules, classes.
+C{python -m tests [--compiled | --both] [NAMES]}: all tests, or those of some packages, modules, classes.
+
+They run on the sources; with C{--compiled} on what C{make compiled} left beside these; with C{--both} on the
+sources, then (L{tests.compiled}) on a compiled copy of them.
 
 The last line is C{N passed, N failed, N skipped}. Where C{CI} is set, a skipped
 test is a failed run: what could not be tested was not tested.
@@ -7,12 +10,15 @@ test is a failed run: what could not be tested was not tested.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from twisted.trial.reporter import TreeReporter
 from twisted.trial.runner import TestLoader, TrialRunner
+
+from tests.outcome import Outcome
 
 LOG_FOLDER = "_trial_temp"
 
@@ -21,43 +27,60 @@ class CountingReporter(TreeReporter):
     """Trial's reporter, which also knows how many tests ended how."""
 
     @property
-    def passed(self) -> int:
-        """Tests that did what they should; an expected failure did."""
-        return int(self.successes) + len(self.expectedFailures)
-
-    @property
-    def failed(self) -> int:
-        """Tests that did not, whatever the reason."""
-        return len(self.failures) + len(self.errors) + len(self.unexpectedSuccesses)
-
-    @property
-    def summary(self) -> str:
-        """The last line of the run."""
-        return f"{self.passed} passed, {self.failed} failed, {len(self.skips)} skipped"
+    def outcome(self) -> Outcome:
+        """An expected failure passed; an unexpected success, and every error, failed."""
+        return Outcome(
+            int(self.successes) + len(self.expectedFailures),
+            len(self.failures) + len(self.errors) + len(self.unexpectedSuccesses),
+            len(self.skips),
+        )
 
 
-def exit_code(reporter: CountingReporter, environment: Mapping[str, str]) -> int:
+def exit_code(outcome: Outcome, environment: Mapping[str, str]) -> int:
     """0 if everything ran and passed; nothing run is a failure too."""
-    complete = not reporter.skips or environment.get("CI", "").lower() in ("", "0", "false")
-    return 0 if reporter.passed and not reporter.failed and complete else 1
+    complete = not outcome.skipped or environment.get("CI", "").lower() in ("", "0", "false")
+    return 0 if outcome.passed and not outcome.failed and complete else 1
 
 
-def run(names: Sequence[str]) -> CountingReporter:
+def run(names: Sequence[str]) -> Outcome:
     """Run the tests of these names."""
     suite = TestLoader().loadByNames(list(names), recurse=True)
     runner = TrialRunner(CountingReporter, workingDirectory=LOG_FOLDER)
     reporter = runner.run(suite)
     assert isinstance(reporter, CountingReporter)
-    return reporter
+    return reporter.outcome
+
+
+def choose_form(compiled: bool) -> None:
+    """
+    Before anything of the package is imported, here or in a process of ours.
+
+    @raise SystemExit: if there is nothing compiled that could run.
+    """
+    os.environ["APPPROXY_INTERPRETED"] = "0" if compiled else "1"
+    from appproxy.form import form
+
+    if (form() == "compiled") != compiled:
+        raise SystemExit(f"what would run is {form()}")
 
 
 def main() -> int:
     """Run, and say how it went."""
-    reporter = run(sys.argv[1:] or ["tests"])
-    code = exit_code(reporter, os.environ)
-    if code and not reporter.failed:
+    parser = argparse.ArgumentParser(prog="python -m tests")
+    parser.add_argument("--compiled", action="store_true", help="test what was compiled in place")
+    parser.add_argument("--both", action="store_true", help="test the sources, then a compiled copy")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    choose_form(arguments.compiled)
+    outcome = run(arguments.names or ["tests"])
+    if arguments.both:
+        from tests.compiled import run_compiled
+
+        outcome += run_compiled()
+    code = exit_code(outcome, os.environ)
+    if code and not outcome.failed:
         print("nothing failed, but not everything was tested, which CI demands", flush=True)
-    print(reporter.summary, flush=True)
+    print(outcome, flush=True)
     return code
 
 

@@ -29,7 +29,7 @@ from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 CATALOG_WAIT_SECONDS: Final = 2.0
 """How long a stream waits for the CONFIG that its edge has already seen."""

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from appproxy.connector.supervisor import Supervisor
-from appproxy.observe.metrics import Key, Metrics
+from appproxy.observe.metrics import Metrics
+from appproxy.observe.series import Key
 
 
 class ConnectorNumbers:

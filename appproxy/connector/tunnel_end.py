@@ -19,7 +19,7 @@ from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.stream import Stream
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 REFUSALS: Final = frozenset({"revoked", "not_trusted"})
 """Reasons of GOAWAY that speak of this connector, not of the tunnel (docs/tunnel.md, section 11)."""

@@ -28,7 +28,7 @@ from appproxy.httpwire.writer import content_length, write_response
 from appproxy.model.refusal import Error, Refusal
 from appproxy.observe.transaction import Transaction
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 _ERRORS_OF_STATUS: Final = {
     400: Error.BadRequest,

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from appproxy.model.refusal import Error, Refusal
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 SESSION_ENDED: Final = Refusal(Error.SignInRequired, "session_ended")
 APPLICATION_CHANGED: Final = Refusal(

@@ -15,7 +15,8 @@ from appproxy.config.edge import EdgeSettings
 from appproxy.edge.tunnels import Tunnels
 from appproxy.edge.web import Web
 from appproxy.observe.access_log import GATHER_SECONDS, AccessFormat, LineWriter
-from appproxy.observe.metrics import Key, Metrics
+from appproxy.observe.metrics import Metrics
+from appproxy.observe.series import Key
 from appproxy.observe.transaction import Transaction
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory

@@ -68,7 +68,7 @@ def for_host_only(set_cookie: bytes, host: bytes) -> bytes:
     if b"domain" not in set_cookie.lower():
         return set_cookie
     pair, *attributes = set_cookie.split(b";")
-    return b";".join([pair, *(each for each in attributes if not _is_wider(each, host))])
+    return b";".join([pair, *[each for each in attributes if not _is_wider(each, host)]])
 
 
 def _is_wider(attribute: bytes, host: bytes) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.observe.transaction import Transaction
 
 MAXIMUM_PENDING: Final = 8 << 20
@@ -138,6 +140,7 @@ class _Lane:
             self.taken += len(chunk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LineWriter:
     """
     Appends lines to a file or a descriptor, from a thread of its own.
@@ -234,7 +237,8 @@ class LineWriter:
             self._open(self._target)
         rest = memoryview(chunk)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            written = os.write(self._descriptor, rest)
+            rest = rest[written:]
 
     def _open(self, path: str) -> None:
         self._reopen = False

@@ -7,10 +7,8 @@ should there be more of them all the same, the rest is counted as C{other}.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -25,72 +23,17 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from appproxy import __version__
-from appproxy.observe.transaction import Transaction
+from appproxy.form import form
+from appproxy.observe.series import REQUEST_BUCKETS, SIGN_ON_BUCKETS, Counter, Histogram, Key, Series
 
-MAXIMUM_SERIES: Final = 5000
-"""Label sets of one metric: a catalog of a thousand applications with the few outcomes that each has."""
-
-OTHER: Final = "other"
-
-_log: Final = Logger()
-
-REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 85.0)
-"""Seconds: from a cached page on a local line to the default backend timeout."""
-
-SIGN_ON_BUCKETS: Final = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
-"""Seconds: from a cached ticket to a domain controller that does not answer."""
+_log: Final = Logger(__name__)
 
 LAG_SECONDS: Final = 1.0
 """Between two looks at how late the reactor is."""
 
 Labels = tuple[str, ...]
-Key = tuple[str | int, ...]
 Reading = Mapping[Key, float] | float
 """What a gauge's source answers: one number, or a number for each label set."""
-
-
-class Histogram:
-    """
-    Observations in buckets, without locks: there is one thread.
-    """
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds with how many observations are at or below each."""
-        labels = [*map(str, self._bounds), "+Inf"]
-        running = 0
-        cumulated: list[tuple[str, float]] = []
-        for label, count in zip(labels, self.counts, strict=True):
-            running += count
-            cumulated.append((label, running))
-        return cumulated
-
-
-class Bounded(defaultdict[Key, Any]):
-    """A dictionary of series that stops growing: what has no room is counted under L{OTHER}."""
-
-    def __missing__(self, key: Key) -> Any:
-        if len(self) >= MAXIMUM_SERIES and OTHER not in key:
-            return self[(OTHER,) * len(key)]
-        return super().__missing__(key)
-
-    def add(self, key: Key, amount: float = 1) -> None:
-        """Count. Plain C{+=} would put an overflowing key in."""
-        if key in self or len(self) < MAXIMUM_SERIES:
-            self[key] += amount
-        else:
-            self[(OTHER,) * len(key)] += amount
 
 
 _COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
@@ -134,49 +77,22 @@ _SERIES_LABELS: Final[dict[str, Labels]] = {
 }
 
 
-class Metrics(Collector):
+class Metrics(Series, Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
 
-    Counters and histograms are dictionaries by label values, in the order of the tables above. Gauges are
+    Counters and histograms are kept by label values, in the order of the tables above. Gauges are
     read from their sources when asked for; one without a source is not shown.
     """
 
     def __init__(self) -> None:
-        self.requests: Bounded = Bounded(int)
-        self.request_bytes: Bounded = Bounded(int)
-        self.refused: Bounded = Bounded(int)
-        self.sign_ins: Bounded = Bounded(int)
-        self.tunnel_bytes: Bounded = Bounded(int)
-        self.tunnel_paused_seconds: Bounded = Bounded(float)
-        self.request_seconds: Bounded = Bounded(Histogram)
-        self.first_byte_seconds: Bounded = Bounded(Histogram)
-        self.backend_seconds: Bounded = Bounded(Histogram)
-        self.sso_seconds: Bounded = Bounded(lambda: Histogram(SIGN_ON_BUCKETS))
+        Series.__init__(self)
+        self.sign_ins = Counter()
+        self.tunnel_bytes = Counter()
+        self.tunnel_paused_seconds = Counter()
         self.requests_active = 0
         self._counter_sources: dict[str, Callable[[], Mapping[Key, float]]] = {}
         self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}
-
-    def observe(self, transaction: Transaction) -> None:
-        """Count a request that ended."""
-        t = transaction
-        application = t.application
-        key = (application,)
-        self.requests.add((application, t.status, t.error))
-        if t.reason:
-            self.refused.add((t.reason,))
-        if t.duration >= 0:
-            self.request_seconds[key].observe(t.duration)
-        if t.first_byte >= 0:
-            self.first_byte_seconds[key].observe(t.first_byte)
-        if t.backend_time >= 0:
-            self.backend_seconds[key].observe(t.backend_time)
-        if t.sso_time >= 0:
-            self.sso_seconds[t.sso_mode, "failed" if t.reason == "sso_failed" else "done"].observe(t.sso_time)
-        if t.bytes_in:
-            self.request_bytes.add((application, "in"), t.bytes_in)
-        if t.bytes_out:
-            self.request_bytes.add((application, "out"), t.bytes_out)
 
     def watch(self, gauge: str, source: Callable[[], Reading]) -> None:
         """
@@ -205,14 +121,14 @@ class Metrics(Collector):
         for name, labels in _SERIES_LABELS.items():
             if "application" not in labels:
                 continue
-            series: Bounded = getattr(self, name)
+            series: dict[Key, object] = getattr(self, name).series
             place = labels.index("application")
             for key in [key for key in series if key[place] == application]:
                 del series[key]
 
     def collect(self) -> Iterable[Metric]:
         """See C{prometheus_client.registry.Collector}."""
-        yield InfoMetricFamily("appproxy_build", "What runs.", {"version": __version__})
+        yield InfoMetricFamily("appproxy_build", "What runs.", {"version": __version__, "form": form()})
         for name, (text, labels) in _COUNTERS.items():
             yield self._counter(name, text, labels)
         for name, (text, labels, _) in _HISTOGRAMS.items():
@@ -223,14 +139,14 @@ class Metrics(Collector):
     def _counter(self, name: str, text: str, labels: Labels) -> Metric:
         family = CounterMetricFamily(f"appproxy_{name}", text, labels=labels)
         source = self._counter_sources.get(name)
-        series: Mapping[Key, float] = getattr(self, name) if source is None else source()
+        series: Mapping[Key, float] = getattr(self, name).series if source is None else source()
         for key, value in series.items():
             family.add_metric([*map(str, key)], value)
         return family
 
     def _histogram(self, name: str, text: str, labels: Labels) -> Metric:
         family = HistogramMetricFamily(f"appproxy_{name}", text, labels=labels)
-        series: Bounded = getattr(self, name)
+        series: dict[Key, Histogram] = getattr(self, name).series
         for key, histogram in series.items():
             family.add_metric([*map(str, key)], histogram.buckets(), histogram.total)
         return family

@@ -23,7 +23,7 @@ _RULE_FAILED: Final = Refusal(Error.Forbidden, "rule", "operator")
 _KEPT_ASSIGNMENTS: Final = 4096
 """Applications whose assignment is kept prepared: more than one edge has."""
 
-_log = Logger()
+_log: Final = Logger(__name__)
 
 
 def canonical_name(name: str) -> str:

@@ -19,7 +19,7 @@ from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 
 class NotAdmitted(Exception):

@@ -40,7 +40,7 @@ class Broker:
             self._by_group.pop(link.group, None)
 
     def __iter__(self) -> Iterator[ConnectorLink]:
-        return (link for links in list(self._by_group.values()) for link in list(links))
+        return iter([link for links in self._by_group.values() for link in links])
 
     def choose(self, group: str, revision: int = 0, avoid: Collection[object] = ()) -> ConnectorLink | None:
         """

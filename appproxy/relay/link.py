@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.model.application import Connector
 from appproxy.pki.tunnel_peer import TunnelPeer
 from appproxy.relay.opener import StreamRequest
@@ -43,6 +45,7 @@ class LinkOwner(Protocol):
         """The connection is gone."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ConnectorLink(OpeningEnd):
     """
     A L{appproxy.relay.opener.TunnelLink}, and an L{appproxy.relay.accepting.AcceptedEnd}.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.relay.opener import StreamRequest
 from appproxy.relay.principals import NumbersExhausted, PrincipalNumbers, Tellable
 from appproxy.tunnel.errors import TunnelRefused
@@ -16,6 +18,7 @@ from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.stream import Stream
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OpeningEnd:
     """
     Most of a L{appproxy.relay.opener.TunnelLink} and of the

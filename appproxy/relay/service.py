@@ -21,7 +21,8 @@ from appproxy.config.daemon import (
     DaemonService,
 )
 from appproxy.config.relay import RelaySettings
-from appproxy.observe.metrics import Key, Metrics
+from appproxy.observe.metrics import Metrics
+from appproxy.observe.series import Key
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.relay.door import RelayDoor
 from appproxy.relay.edges import Edges

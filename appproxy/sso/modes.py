@@ -40,7 +40,10 @@ class NoMode:
     """The application signs users on by itself: nothing is added."""
 
     binds_connection = False
-    owned_headers: frozenset[bytes] = frozenset()
+    owned_headers: frozenset[bytes]
+
+    def __init__(self) -> None:
+        self.owned_headers = frozenset()
 
     def headers(self, principal: Principal | None) -> Fields:
         """Nothing."""

@@ -13,7 +13,7 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 
 class Timer:
@@ -78,8 +78,7 @@ class TimerWheel:
         bucket = self._buckets.get(timer._bucket)
         if bucket is None:
             self._buckets[timer._bucket] = {timer}
-            if self._call is None:
-                self._start()
+            self._start()
         else:
             bucket.add(timer)
 
@@ -97,7 +96,9 @@ class TimerWheel:
         self._insert(timer)
 
     def _start(self) -> None:
-        now = self._clock.seconds()
+        if self._call is not None:
+            return
+        now: float = self._clock.seconds()
         self._call = self._clock.callLater((int(now / self._tick) + 1) * self._tick - now, self._turn)
 
     def _turn(self) -> None:
@@ -109,7 +110,7 @@ class TimerWheel:
         ]
         for timer in due:
             self._fire(timer)
-        if self._buckets and self._call is None:
+        if self._buckets:
             self._start()
 
     def _fire(self, timer: Timer) -> None:

@@ -24,6 +24,8 @@ from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
 from appproxy.tunnel.traffic import Traffic
 
+_log: Final = Logger(__name__)
+
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
 """Back-off with jitter: a restarted edge is found at once, and a hundred connectors do not come as one."""
@@ -114,8 +116,6 @@ class TunnelDialer(Generic[E]):
     @ivar ends: all that are open.
     """
 
-    _log = Logger()
-
     def __init__(self, how: Dialling[E], address: str) -> None:
         self.ends: dict[E, TunnelProtocol] = {}
         self._how = how
@@ -164,7 +164,7 @@ class TunnelDialer(Generic[E]):
         self._current = end
         self._last_problem = ""
         self._since = self._how.clock.seconds()
-        self._log.info("{event}: {address}", event="tunnel_up", address=self._address)
+        _log.info("{event}: {address}", event="tunnel_up", address=self._address)
         protocol.lost.addCallback(lambda why: self._lost(end, why))
         if self._stopped:
             protocol.abort("stopping")
@@ -172,7 +172,7 @@ class TunnelDialer(Generic[E]):
     def _lost(self, end: E, why: str) -> None:
         del self.ends[end]
         end.lost()
-        self._log.info("{event}: {address}: {why}", event="tunnel_down", address=self._address, why=why)
+        _log.info("{event}: {address}: {why}", event="tunnel_down", address=self._address, why=why)
         if end is self._current:
             self._over()
 
@@ -192,7 +192,7 @@ class TunnelDialer(Generic[E]):
         if problem != self._last_problem:
             # The same problem every half minute would hide everything else.
             self._last_problem = problem
-            self._log.warn(
+            _log.warn(
                 "{event}: no tunnel to {address}: {problem}",
                 event="tunnel_failed",
                 address=self._address,

@@ -24,7 +24,7 @@ from appproxy.bare import BareProtocol
 from appproxy.tunnel.errors import TunnelError
 from appproxy.tunnel.session import TunnelSession
 
-_log = Logger()
+_log: Final = Logger(__name__)
 
 ALPN: Final = b"appproxy-tunnel/1"
 

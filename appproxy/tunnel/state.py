@@ -21,7 +21,7 @@ from appproxy.tunnel.stream import ENDED, Stream
 if TYPE_CHECKING:
     from appproxy.tunnel.session import TunnelListener
 
-_log = Logger()
+_log: Final = Logger(__name__)
 
 SMALLEST_GROWTH: Final = 16 * KIB
 """Less growth of a window is not worth a frame."""

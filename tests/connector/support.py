@@ -5,7 +5,7 @@ behind it, all in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -144,6 +144,7 @@ class Backends:
 
     @ivar transports: every connection, in order.
     @ivar waiting: dials that are not answered yet, if C{hold} is set.
+    @ivar before: called before each dial.
     """
 
     def __init__(self, clock: Clock, wheel: TimerWheel) -> None:
@@ -153,6 +154,7 @@ class Backends:
         self.waiting: list[tuple[Deferred[BackendConnection], Any]] = []
         self.cancelled = 0
         self.hold = False
+        self.before: Callable[[], object] = str
         self.maximum_idle = 64
         self.pools: list[Pool] = []
 
@@ -163,6 +165,7 @@ class Backends:
         return pool
 
     def _dial(self, closed: Any) -> Deferred[BackendConnection]:
+        self.before()
         dialled: Deferred[BackendConnection] = Deferred(self._cancel)
         if self.hold:
             self.waiting.append((dialled, closed))
@@ -217,6 +220,7 @@ class Edge:
 
     @ivar session: the edge's.
     @ivar end: the connector's end of the tunnel.
+    @ivar before_sending: called when that has something to send.
     """
 
     def __init__(self, backends: Iterable[Backend] | None = (), **settings: Any) -> None:
@@ -230,7 +234,8 @@ class Edge:
         self.end = TunnelEnd("edge:443", self.catalog, self.wheel, self.owner, self.served.append)
         self.listener = RecordingListener()
         self.session = TunnelSession("opener", TunnelSettings(), self.listener, lambda: None)
-        self.acceptor = TunnelSession("acceptor", TunnelSettings(**settings), self.end, lambda: None)
+        self.before_sending: Callable[[], object] = str
+        self.acceptor = TunnelSession("acceptor", TunnelSettings(**settings), self.end, self._wake)
         self.end.attached(self.acceptor)
         self.pump()
         if backends is not None:
@@ -240,6 +245,9 @@ class Edge:
         """Send a CONFIG."""
         self.session.send_config(revision, write_group(backends))
         self.pump()
+
+    def _wake(self) -> None:
+        self.before_sending()
 
     def pump(self) -> None:
         """Carry bytes both ways until both sides are quiet."""

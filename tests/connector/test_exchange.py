@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Never
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.connector.dial import BackendError
 from appproxy.connector.exchange import CATALOG_WAIT_SECONDS, UPGRADED_CLOSE_SECONDS
-from appproxy.connector.pool import Pool
+from appproxy.connector.served import MAXIMUM_WAITING
 from appproxy.httpwire.field import Pair, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.wire_heads import pack_trailers
 from tests.connector.support import ADA, EVE, Edge, backend, failures_of
 from tests.tunnel.support import TRANSACTION
+
+
+def broken(*_arguments: object) -> Never:
+    """A bug."""
+    raise ZeroDivisionError
+
+
+class Broken(dict[Any, Any]):
+    """A dictionary that nothing can be entered in."""
+
+    def __setitem__(self, key: Any, value: Any) -> Never:
+        broken()
+
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 UPGRADE: list[Pair] = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")]
@@ -202,12 +215,7 @@ class FailureTests(SynchronousTestCase):
         """A mistake of ours ends the stream at once, with C{bug}, and says so in the log."""
         edge = Edge()
         answer = edge.request()
-        stream = next(iter(edge.acceptor._state.streams.values()))
-
-        def broken(_payload: bytes) -> None:
-            raise ZeroDivisionError
-
-        stream.handler._stream = type("Broken", (), {"head": broken, "reset": stream.reset})  # type: ignore[attr-defined]
+        edge.before_sending = broken
         edge.say(OK)
         self.assertEqual(answer.reason, "bug")
         self.assertEqual(failures_of(self, ZeroDivisionError), 1)
@@ -215,20 +223,13 @@ class FailureTests(SynchronousTestCase):
 
     def test_bug_while_serving(self) -> None:
         """So does one before the backend was asked, and while waiting for the catalog."""
-
-        def broken(*_arguments: object) -> Any:
-            raise ZeroDivisionError
-
         edge = Edge()
-        self.patch(Pool, "take", broken)
+        edge.backends.before = broken
         self.assertEqual(edge.request().reason, "bug")
         waiting = edge.request(revision=REVISION_AHEAD)
         edge.tell([backend()], REVISION_AHEAD)
         self.assertEqual(waiting.reason, "bug")
-        self.patch(Pool, "take", lambda *_: None)
-        self.patch(Pool, "connect", broken)
-        self.assertEqual(edge.request().reason, "bug")
-        self.assertEqual(failures_of(self, ZeroDivisionError), 3)
+        self.assertEqual(failures_of(self, ZeroDivisionError), 2)
         self.assertEqual(edge.acceptor.active_streams, 0)
 
     def test_bug_after_dialling(self) -> None:
@@ -236,11 +237,7 @@ class FailureTests(SynchronousTestCase):
         edge = Edge()
         edge.backends.hold = True
         answer = edge.request()
-
-        def broken(*_arguments: object) -> Any:
-            raise ZeroDivisionError
-
-        self.patch(edge.backends.pools[0], "make_private", broken)
+        edge.backends.pools[0].by_client[1] = Broken()
         authorised = edge.request(headers=[(b"Authorization", b"NTLM x")])
         edge.backends.answer()
         edge.backends.answer()
@@ -468,8 +465,8 @@ class CatalogTests(SynchronousTestCase):
     def test_too_many_wait(self) -> None:
         """Nor do more streams than a stuck relay could explain."""
         edge = Edge()
-        self.patch(__import__("appproxy.connector.served", fromlist=["x"]), "MAXIMUM_WAITING", 1)
-        edge.request(revision=REVISION_AHEAD)
+        for _ in range(MAXIMUM_WAITING):
+            edge.catalog.wait_for(REVISION_AHEAD, lambda: None)
         self.assertEqual(edge.request(revision=REVISION_AHEAD).reason, "stale")
 
     def test_unknown_application(self) -> None:

@@ -12,8 +12,9 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.observe.metrics import MAXIMUM_SERIES, OTHER, Histogram, Key, Metrics, ReactorLag
+from appproxy.observe.metrics import Metrics, ReactorLag
 from appproxy.observe.metrics_site import MetricsSite, metrics_site
+from appproxy.observe.series import MAXIMUM_SERIES, OTHER, Histogram, Key
 from appproxy.observe.transaction import Transaction
 
 GAUGES = re.findall(
@@ -25,7 +26,7 @@ GAUGES = re.findall(
 )
 
 NAMES: dict[str, set[str]] = {
-    "build_info": {"version"},
+    "build_info": {"version", "form"},
     "requests_total": {"application", "code", "error"},
     "request_seconds": {"application"},
     "first_byte_seconds": {"application"},
@@ -122,8 +123,8 @@ class MetricsTests(SynchronousTestCase):
         """A time that is not known is no observation."""
         metrics = Metrics()
         metrics.observe(ended(duration=-1.0))
-        self.assertEqual(metrics.request_seconds, {})
-        self.assertEqual(metrics.first_byte_seconds, {})
+        self.assertEqual(metrics.request_seconds.series, {})
+        self.assertEqual(metrics.first_byte_seconds.series, {})
 
     def test_bounded(self) -> None:
         """Label values cannot fill the memory: beyond the limit they share one series; no count is lost."""
@@ -131,10 +132,10 @@ class MetricsTests(SynchronousTestCase):
         for number in range(MAXIMUM_SERIES + 50):
             metrics.observe(ended(application=f"a{number}"))
         metrics.observe(ended(application="a0"))
-        self.assertEqual(len(metrics.requests), MAXIMUM_SERIES + 1)
-        self.assertEqual(len(metrics.request_seconds), MAXIMUM_SERIES + 1)
-        self.assertEqual(metrics.requests[OTHER, OTHER, OTHER], 50)
-        self.assertEqual(sum(metrics.requests.values()), MAXIMUM_SERIES + 51)
+        self.assertEqual(len(metrics.requests.series), MAXIMUM_SERIES + 1)
+        self.assertEqual(len(metrics.request_seconds.series), MAXIMUM_SERIES + 1)
+        self.assertEqual(metrics.requests.series[OTHER, OTHER, OTHER], 50)
+        self.assertEqual(sum(metrics.requests.series.values()), MAXIMUM_SERIES + 51)
 
     def test_forgotten_application(self) -> None:
         """An application that is gone leaves no series."""
@@ -143,7 +144,7 @@ class MetricsTests(SynchronousTestCase):
         metrics.observe(ended(application="chat"))
         metrics.forget_application("wiki")
         self.assertNotIn("wiki", str(scrape(metrics)))
-        self.assertEqual(list(metrics.request_seconds), [("chat",)])
+        self.assertEqual(list(metrics.request_seconds.series), [("chat",)])
 
     def test_gauges(self) -> None:
         """Gauges are read at the scrape; one that fails hides no other; an unknown one is a mistake."""

@@ -23,6 +23,8 @@ from twisted.trial.unittest import TestCase
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
     "setup.cfg",
+    "setup.py",
+    "compiled.ini",
     "pyproject.toml",
     "MANIFEST.in",
     "README.md",

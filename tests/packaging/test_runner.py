@@ -7,6 +7,7 @@ import io
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.__main__ import CountingReporter, exit_code
+from tests.outcome import Outcome
 from tests.prepare import PACKAGES, install_commands, missing_packages
 
 
@@ -17,8 +18,8 @@ class Example(SynchronousTestCase):
         """Pass."""
 
 
-def reporter_after(*outcomes: str) -> CountingReporter:
-    """A reporter that saw a test end in each of these ways."""
+def outcome_after(*outcomes: str) -> Outcome:
+    """What a reporter counts that saw a test end in each of these ways."""
     reporter = CountingReporter(io.StringIO())
     error = (AssertionError, AssertionError("x"), None)
     for outcome in outcomes:
@@ -34,7 +35,7 @@ def reporter_after(*outcomes: str) -> CountingReporter:
             case "skip":
                 reporter.addSkip(test, "no chromium")
         reporter.stopTest(test)
-    return reporter
+    return reporter.outcome
 
 
 class ReporterTests(SynchronousTestCase):
@@ -42,20 +43,28 @@ class ReporterTests(SynchronousTestCase):
 
     def test_summary(self) -> None:
         """Passed, failed (errors too), skipped."""
-        reporter = reporter_after("success", "success", "failure", "error", "skip")
-        self.assertEqual(reporter.summary, "2 passed, 2 failed, 1 skipped")
-        self.assertEqual(exit_code(reporter, {}), 1)
+        outcome = outcome_after("success", "success", "failure", "error", "skip")
+        self.assertEqual(str(outcome), "2 passed, 2 failed, 1 skipped")
+        self.assertEqual(Outcome.of(f"{outcome}\n"), outcome)
+        self.assertEqual(exit_code(outcome, {}), 1)
+
+    def test_two_runs(self) -> None:
+        """The line counts both; what fails in the second one fails the whole."""
+        outcome = Outcome(3, 0, 1) + Outcome(2, 1, 0)
+        self.assertEqual(str(outcome), "5 passed, 1 failed, 1 skipped")
+        self.assertEqual(exit_code(outcome, {}), 1)
+        self.assertIsNone(Outcome.of("Ran 5 tests"))
 
     def test_skips(self) -> None:
         """A skipped test is a failed run in CI, and only there."""
-        reporter = reporter_after("success", "skip")
-        self.assertEqual(exit_code(reporter, {}), 0)
-        self.assertEqual(exit_code(reporter, {"CI": "true"}), 1)
+        outcome = outcome_after("success", "skip")
+        self.assertEqual(exit_code(outcome, {}), 0)
+        self.assertEqual(exit_code(outcome, {"CI": "true"}), 1)
 
     def test_nothing_ran(self) -> None:
         """A run of no tests proves nothing."""
-        self.assertEqual(exit_code(reporter_after(), {}), 1)
-        self.assertEqual(exit_code(reporter_after("success"), {"CI": "true"}), 0)
+        self.assertEqual(exit_code(outcome_after(), {}), 1)
+        self.assertEqual(exit_code(outcome_after("success"), {"CI": "true"}), 0)
 
 
 class PrepareTests(SynchronousTestCase):

@@ -12,8 +12,12 @@ from appproxy.relay.link import ConnectorLink
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import NoConnector
 from appproxy.tunnel.errors import TunnelRefused
+from appproxy.tunnel.outbox import Outbox
+from appproxy.tunnel.settings import TunnelSettings
+from appproxy.tunnel.state import SessionState
+from appproxy.tunnel.stream import AWAIT_HEAD, BODY
 from tests.relay.support import wanted
-from tests.tunnel.support import Recorder
+from tests.tunnel.support import Recorder, RecordingListener
 
 
 class Link(ConnectorLink):
@@ -42,7 +46,8 @@ class Link(ConnectorLink):
     def open(self, request: Any, handler: Any) -> Any:
         if self.full:
             raise TunnelRefused("overloaded", "full")
-        return object()
+        state = SessionState("opener", TunnelSettings(), RecordingListener(), Outbox(lambda: None))
+        return state.add_stream(1, 0, False, handler, BODY, AWAIT_HEAD)
 
 
 class BrokerTests(SynchronousTestCase):

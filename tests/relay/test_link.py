@@ -7,13 +7,13 @@ from __future__ import annotations
 from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.relay import principals
 from appproxy.relay.broker import Broker
 from appproxy.relay.catalog import RelayCatalog
 from appproxy.relay.hub import RelayHub
 from appproxy.relay.link import ConnectorLink
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import NoConnector, StreamRequest, TunnelLink
+from appproxy.relay.principals import MAXIMUM_NUMBER
 from appproxy.transport.turn import end_of_turn
 from appproxy.tunnel.errors import TunnelRefused
 from tests.relay.support import ADA, EVE, Dialled, Rig, document, reason_of, wanted
@@ -187,7 +187,9 @@ class UserTests(HubTestCase):
 
     def test_numbers_used_up(self) -> None:
         """A tunnel without numbers takes nothing new, and is left."""
-        self.patch(principals, "MAXIMUM_NUMBER", 1)
+        numbers = self.link_of(self.one)._principals
+        assert numbers is not None
+        numbers._last = MAXIMUM_NUMBER - 1
         self.open(wanted(principal=ADA))
         self.assertRaises(NoConnector, self.open, wanted(principal=EVE))
         self.rig.run()

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
 from appproxy.model.principal import Principal
-from appproxy.session import memory, records
+from appproxy.session import records
+from appproxy.session.memory import MAXIMUM_COOKIES, MAXIMUM_SESSIONS
 from appproxy.session.record import Tokens, decode_record, encode_record
 from appproxy.session.records import CookieProblem, NotHere, StoreAway
 from appproxy.store.istore import Put, StoreUnavailable
@@ -89,22 +90,25 @@ class OpeningTests(EdgeTestCase):
 
     def test_cookies_kept_are_bounded(self) -> None:
         """However many cookies are opened, a bounded number is kept; all stay good."""
-        self.patch(memory, "MAXIMUM_COOKIES", 5)
         session_id = self.begin_session()
+        known, opened = self.edge.sessions._memory.sessions[session_id], self.edge.sessions._opened
+        opened.update({(b"elsewhere", b"%d" % number): known for number in range(MAXIMUM_COOKIES - 5)})
         cookies = [self.edge.sessions.cookie(session_id, WIKI_HOST) for _ in range(12)]
         for cookie in cookies * 2:
             self.assertIsNotNone(self.edge.sessions.open_cookie(cookie, WIKI_HOST))
-            self.assertLessEqual(len(self.edge.sessions._opened), 5)
+            self.assertLessEqual(len(opened), MAXIMUM_COOKIES)
+        self.assertEqual(len(opened), 12)
 
     def test_sessions_kept_are_bounded(self) -> None:
         """A session that had to make room is read from the store again."""
-        self.patch(memory, "MAXIMUM_SESSIONS", 3)
         first = self.begin_session()
         cookie = self.edge.sessions.cookie(first, WIKI_HOST)
         self.edge.sessions.open_cookie(cookie, WIKI_HOST)
-        for _ in range(3):
-            self.begin_session(GRACE)
-        self.assertEqual(len(self.edge.sessions), 3)
+        sessions = self.edge.sessions._memory.sessions
+        other = sessions[self.begin_session(GRACE)]
+        sessions.update({str(number): other for number in range(MAXIMUM_SESSIONS - 2)})
+        self.begin_session(GRACE)
+        self.assertEqual(len(self.edge.sessions), MAXIMUM_SESSIONS)
         with self.assertRaises(NotHere):
             self.edge.sessions.open_cookie(cookie, WIKI_HOST)
         self.assertTrue(self.successResultOf(self.edge.sessions.fetch(first)))
