@@ -13,7 +13,7 @@ from bench.results import text_of
 from bench.section import Values
 from bench.singles import SINGLES
 
-DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 CHART: Final = DOCUMENT.with_suffix(".svg")
 BEGIN: Final = "<!-- make bench: begin -->"
 END: Final = "<!-- make bench: end -->"

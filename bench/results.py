@@ -15,7 +15,7 @@ from typing import Any, Final
 from bench.processes import CORES
 from bench.section import Section, Values
 
-RESULTS: Final = Path(__file__).with_name("results.json")
+RESULTS: Final = Path(__file__).resolve().with_name("results.json")
 
 
 def machine() -> Values:

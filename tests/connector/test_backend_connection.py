@@ -45,10 +45,6 @@ class Listener:
         """Note it."""
         self.calls.append(("writable", writable))
 
-    def bug(self, failure: Failure) -> None:
-        """Note it."""
-        self.calls.append(("bug", failure))
-
 
 class ConnectionTests(SynchronousTestCase):
     """L{BackendConnection}."""
