@@ -29,7 +29,7 @@ class TlsSettings(Model):
     @ivar transport: C{stock} = Twisted's own.
     """
 
-    transport: TransportName = "stock"
+    transport: TransportName = "fast"
 
 
 class LogSettings(Model):

@@ -86,7 +86,7 @@ class EdgeTls(Model):
 
     certificates: Annotated[tuple[FilePath, ...], NotEmpty] = (Path("/etc/appproxy/certificates"),)
     minimum_version: Literal["1.2", "1.3"] = "1.2"
-    transport: TransportName = "stock"
+    transport: TransportName = "fast"
 
 
 class Claims(Model):

@@ -27,9 +27,11 @@ class IntegrationTestCase(SynchronousTestCase):
     Starts processes, ends them after the test, and shows their logs if it failed.
 
     @ivar folder: this test's own.
+    @cvar transport: what daemons get for C{tls.transport}; empty leaves it to them.
     """
 
     timeout = 300
+    transport = ""
 
     def setUp(self) -> None:
         """Make the folder."""

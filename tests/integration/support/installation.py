@@ -180,6 +180,8 @@ class Installation:
         @return: it, once it says that it is ready.
         """
         name = name or daemon
+        if self._case.transport:
+            settings = merged(settings, {"tls": {"transport": self._case.transport}})
         config = self.write(name, settings)
         folder = self.folder / name
         folder.mkdir(mode=0o700, exist_ok=True)
