@@ -4,15 +4,20 @@
 #   make test    all tests; ONLY="tests.tunnel tests.cli" for some of them
 #   make compiled  the hot path compiled beside its sources, for benchmarks; editing these then does nothing
 #   make lint    style, types, layers
+#   make bench   all measurements, into docs/performance.md: about five minutes
+#   make bench-quick    only the ratio to two bare nginx: less than a minute
 #   make clean   removes everything that was made here
 
-PYTHON ?= python3
+# The system's Python first: it is built for speed, which others often are not (docs/performance.md).
+PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
+  $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && exit; \
+  done; echo python3)
 VENV := .venv
 RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled lint clean
+.PHONY: help demo test compiled lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,9 +41,27 @@ lint: $(VENV)/installed-lint
 	$(RUN)/mypy --config-file compiled.ini
 	$(RUN)/lint-imports
 
+# What is measured is what an administrator installs: a package, compiled where there is a compiler.
+BENCH := .bench/venv/bin/python
+MEASURE := PYTHONPATH=.bench/lib $(BENCH) -P -m bench
+
+bench: .bench/installed
+	@$(MEASURE) all
+
+bench-quick: .bench/installed
+	@$(MEASURE) quick
+
+.bench/installed: setup.py setup.cfg pyproject.toml compiled.ini $(shell find appproxy twisted -name '*.py')
+	@echo 'building what is measured into .bench' >&2
+	@test -x $(BENCH) || $(PYTHON) -m venv .bench/venv
+	@$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	@$(BENCH) -m pip install --quiet --disable-pip-version-check '.[bench]'
+	@mkdir -p .bench/lib && ln -sfn ../../bench .bench/lib/bench
+	@touch $@
+
 clean:
 	$(UNCOMPILE)
-	rm -rf $(VENV) .demo .test build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .test .bench build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name dropin.cache -delete
 

@@ -17,7 +17,7 @@ import httptools
 
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, fields, read_lines
+from appproxy.httpwire.field import Fields, read_lines
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, RequestHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import (
@@ -246,8 +246,9 @@ class RequestParser:
         headers = read_lines(lines)
         if headers is None or _decides_framing(headers):
             # What decides where the message ends, or is not plain, llhttp judges besides us.
-            judged = judge_head(httptools.HttpRequestParser, _shown(method, data[:end]), 400)
-            headers = headers or fields(judged)
+            judge_head(httptools.HttpRequestParser, _shown(method, data[:end]), 400)
+        if headers is None:
+            raise BadMessage(400, "head")
         return _make_head(method, target, digit, headers)
 
     def _begin_body(self, length: int) -> None:

@@ -14,7 +14,7 @@ import httptools
 
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, fields, read_lines
+from appproxy.httpwire.field import Fields, read_lines
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import CONNECTION, CONTENT_LENGTH, EXPECT, FRAMES_FROM, UPGRADE
@@ -222,9 +222,9 @@ class ResponseParser:
         status = int(digits)
         headers = read_lines(lines)
         if headers is None or not _is_everyday(headers):
-            judged = judge_head(httptools.HttpResponseParser, data, 502)
-            if headers is None:
-                headers = fields(judged)
+            judge_head(httptools.HttpResponseParser, data, 502)
+        if headers is None:
+            raise BadMessage(502, "head")
         length: int | None = None
         tokens = NO_TOKENS
         upgrades = []

@@ -5,8 +5,15 @@ Which tunnel a stream goes to: the least loaded healthy one of its group.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Final
 
 from appproxy.relay.link import ConnectorLink
+
+ENOUGH: Final = 4
+"""
+Tunnels that are compared for one stream. To compare all of a hundred would cost more than the request; the
+best of a few, other ones each time, evens the load out nearly as well.
+"""
 
 
 class Broker:
@@ -40,7 +47,7 @@ class Broker:
         The tunnel for a stream.
 
         A tunnel whose connector has applied C{revision} comes before one that is
-        still behind; among those, the one with the fewest streams.
+        still behind; among L{ENOUGH} of those, which take turns, the one with the fewest streams.
         """
         links = self._by_group.get(group)
         if not links:
@@ -49,13 +56,21 @@ class Broker:
             only = links[0]
             return only if only.usable and only not in avoid else None
         self._turn += 1
-        start = self._turn % len(links)
+        count, seen = len(links), 0
         best: ConnectorLink | None = None
-        best_rank = (True, 0)
-        for link in links[start:] + links[:start]:
+        best_load = 0
+        behind: ConnectorLink | None = None
+        for position in range(self._turn, self._turn + count):
+            link = links[position % count]
             if not link.usable or link in avoid:
                 continue
-            rank = (link.live_revision < revision, link.load)
-            if best is None or rank < best_rank:
-                best, best_rank = link, rank
-        return best
+            if link.live_revision < revision:
+                behind = link if behind is None or link.load < behind.load else behind
+                continue
+            load = link.load
+            if best is None or load < best_load:
+                best, best_load = link, load
+            seen += 1
+            if load == 0 or seen == ENOUGH:
+                break
+        return best if best is not None else behind

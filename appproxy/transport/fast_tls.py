@@ -140,6 +140,9 @@ class SecuredConnection(BareProtocol):
         clock: IReactorTime,
     ) -> None:
         self._tls = tls
+        # The methods of what SSLObject wraps: it only passes them on.
+        within = getattr(tls, "_sslobj", tls)
+        self._decrypted, self._encrypt = within.read, within.write
         self._incoming = incoming
         self._outgoing = outgoing
         self._piece_size = piece_size
@@ -180,7 +183,7 @@ class SecuredConnection(BareProtocol):
             self._end()
 
     def _decrypt(self, into: list[bytes]) -> ssl.SSLError | None:
-        read, incoming = self._tls.read, self._incoming
+        read, incoming = self._decrypted, self._incoming
         try:
             while chunk := read(RECORD_SIZE):
                 into.append(chunk)
@@ -225,7 +228,11 @@ class SecuredConnection(BareProtocol):
             return False
         self._open = True
         self._flush()
-        self._above.handshakeCompleted()
+        handshaking = self._above
+        handshaking.handshakeCompleted()
+        if self._above is handshaking and handshaking.application is not None:
+            # From here on it would only pass on what comes.
+            self._above = handshaking.application
         return self._open
 
     def _flush(self) -> None:
@@ -265,7 +272,7 @@ class SecuredConnection(BareProtocol):
         if not self._open or self._closed or (self.disconnecting and not self._producing) or not data:
             return
         if len(data) <= self._piece_size:
-            self._tls.write(data)
+            self._encrypt(data)
             self.transport.write(self._outgoing.read())
             return
         view = memoryview(data)
@@ -273,7 +280,7 @@ class SecuredConnection(BareProtocol):
             self._write_pieces(view[start : start + MAXIMUM_WRITE])
 
     def _write_pieces(self, data: memoryview) -> None:
-        encrypt, take, size = self._tls.write, self._outgoing.read, self._piece_size
+        encrypt, take, size = self._encrypt, self._outgoing.read, self._piece_size
         pieces = []
         for at in range(0, len(data), size):
             encrypt(data[at : at + size])

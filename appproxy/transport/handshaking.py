@@ -75,10 +75,12 @@ class Handshaking(BareProtocol):
     Stands on a TLS layer until its handshake is over; then the application's protocol
     is built and connected, which therefore never sees an unchecked peer.
 
+    @ivar application: the application's protocol, once it has its transport. What comes from then on, the end
+        included, concerns it alone, so that a layer may hand it over directly.
     @ivar verdict: for the TLS layer to note in why it refused the peer's certificate.
     """
 
-    _above: IProtocol | None = None
+    application: IProtocol | None = None
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class Handshaking(BareProtocol):
         if above is None:
             transport.abortConnection()
             return
-        self._above = above
+        self.application = above
         above.makeConnection(transport)
         if self._connected is not None:
             self._connected(above)
@@ -111,12 +113,12 @@ class Handshaking(BareProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Hand decrypted bytes up."""
-        if self._above is not None:
-            self._above.dataReceived(data)
+        if self.application is not None:
+            self.application.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever is interested by now."""
-        above, self._above = self._above, None
+        above, self.application = self.application, None
         if above is not None:
             above.connectionLost(reason)
         else:

@@ -8,6 +8,7 @@ a client certificate, and the context that asks is chosen before TLS begins.
 from __future__ import annotations
 
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -394,9 +395,29 @@ def unfit_client(context: ServerContext, hello: ClientHello, tls: Any) -> str:
     return "" if identity.role in context.client_roles else "role_not_allowed"
 
 
+UNSENT_BYTES: Final = 128 << 10
+"""
+TCP_NOTSENT_LOWAT. Without it the kernel keeps up to 4 MB (net.ipv4.tcp_wmem) for each reader that stalls; a
+few hundred of them use up what it has for all connections of the machine (net.ipv4.tcp_mem), and then
+nobody gets on.
+"""
+
+
 def prepare_transport(transport: Any) -> None:
-    """No delay for small writes, and probes for peers that vanished; only TCP has both."""
+    """No delay for small writes, probes for vanished peers, little kept by the kernel; only TCP has these."""
+    _limit_unsent(transport)
     for name in ("setTcpNoDelay", "setTcpKeepAlive"):
         switch = getattr(transport, name, None)
         if switch is not None:
             switch(True)
+
+
+def _limit_unsent(transport: Any) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    while transport is not None and option is not None:
+        handle = getattr(transport, "socket", None)
+        if isinstance(handle, socket.socket):
+            if handle.family in (socket.AF_INET, socket.AF_INET6):
+                handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+            return
+        transport = getattr(transport, "transport", None)

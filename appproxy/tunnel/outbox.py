@@ -89,6 +89,11 @@ class Outbox:
         return bool(self.parts or self._ready)
 
     @property
+    def prompt_size(self) -> int:
+        """Bytes in the prompt queue."""
+        return PROMPT_ROOM - self.room
+
+    @property
     def full(self) -> bool:
         """Whether so much is unsent that nothing new should begin."""
         return self.room < _FULL_BELOW or self.queued > QUEUED_FULL

@@ -31,6 +31,9 @@ ALPN: Final = b"appproxy-tunnel/1"
 TURN_BYTES: Final = 256 << 10
 """What one turn of the reactor writes at most: more would hold up the small frames of the next turn."""
 
+PIECE_BYTES: Final = 64 << 10
+"""What a transport that may be full is given at a time; it says so in between."""
+
 WRITE_BYTES: Final = 66 << 10
 """
 One write: a full DATA frame with its header. Twisted's TLS slices what it is given
@@ -250,13 +253,23 @@ class TunnelProtocol(BareProtocol):
         self._flush_due = False
         if self._paused_at is not None or self._closing:
             return
-        parts = self.session.take_output(TURN_BYTES)
-        if parts:
-            self._write(parts)
+        self._write_turn()
         if self.session.pending_output:
             self._wake()
         elif self._drained is not None:
             self._drained()
+
+    def _write_turn(self) -> None:
+        """All prompt frames, then the rest piece by piece, so that a transport that is full gets no more."""
+        session, left = self.session, TURN_BYTES
+        piece = session.prompt_output + PIECE_BYTES
+        while left > 0 and session.pending_output and self._paused_at is None and not self._closing:
+            parts = session.take_output(min(piece, left))
+            if not parts:
+                return
+            left -= sum(map(len, parts))
+            piece = PIECE_BYTES
+            self._write(parts)
 
     def _write(self, parts: list[bytes | memoryview]) -> None:
         transport: Any = self.transport

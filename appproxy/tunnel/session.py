@@ -101,6 +101,11 @@ class TunnelSession:
         return self._box.pending
 
     @property
+    def prompt_output(self) -> int:
+        """Bytes that L{take_output} returns before all others."""
+        return self._box.prompt_size
+
+    @property
     def queued(self) -> int:
         """Bytes of DATA that wait in this session."""
         return self._box.queued

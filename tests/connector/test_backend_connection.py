@@ -37,13 +37,13 @@ class Listener:
         """Note it."""
         self.calls.append(("failed", rule, started))
 
+    def bug(self, failure: Failure) -> None:
+        """Note it."""
+        self.calls.append(("bug", failure.type))
+
     def request_writable(self, writable: bool) -> None:
         """Note it."""
         self.calls.append(("writable", writable))
-
-    def bug(self, failure: Failure) -> None:
-        """Note it."""
-        self.calls.append(("bug", failure))
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -94,6 +94,23 @@ class ConnectionTests(SynchronousTestCase):
         connection, transport, _ = self.begun()
         transport.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         self.assertFalse(connection.finish())
+
+    def test_listener_raises(self) -> None:
+        """A listener whose own code fails is told so: its stream would wait for ever."""
+
+        class Broken(Listener):
+            def answer_head(self, head: ResponseHead) -> None:
+                raise ZeroDivisionError
+
+            def request_writable(self, writable: bool) -> None:
+                raise ZeroDivisionError
+
+        connection, transport = connected(lambda _: None)
+        listener = Broken()
+        connection.begin(listener, b"GET", None)
+        connection.pauseProducing()
+        transport.say(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertEqual(listener.calls[:2], [("bug", ZeroDivisionError)] * 2)
 
     def test_bytes_while_idle(self) -> None:
         """Bytes that nobody asked for close the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -78,6 +79,20 @@ class BrokerTests(SynchronousTestCase):
         broker = self.broker(*links)
         chosen = [broker.choose("main") for _ in range(6)]
         self.assertEqual([chosen.count(link) for link in links], [2, 2, 2])
+
+    def test_many(self) -> None:
+        """Of many only a few are compared, others each time, so that the load spreads."""
+        links = [Link(load=9) for _ in range(100)]
+        links[0].up = False
+        broker = self.broker(*links)
+        chosen: Counter[Any] = Counter()
+        for _ in range(500):
+            link: Any = broker.choose("main")
+            link.streams += 1
+            chosen[link] += 1
+        self.assertEqual(chosen[links[0]], 0)
+        self.assertLessEqual(max(chosen.values()), 8)
+        self.assertGreaterEqual(min(chosen[link] for link in links[1:]), 2)
 
     def test_behind(self) -> None:
         """One that serves the catalog's revision comes before one that is still behind."""

@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.client_hello import ClientHello
@@ -30,10 +31,12 @@ from appproxy.transport.dialer import loss_reason
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
+    UNSENT_BYTES,
     ConnectionLimit,
     PeekingFactory,
     Route,
     listen_plain,
+    prepare_transport,
 )
 from tests.transport.loopback import (
     CONNECT,
@@ -396,3 +399,26 @@ class PlainTests(LoopbackTestCase):
                 await listen_plain(server.reactor, ListenAddress("tcp", "127.0.0.1", port), lambda _: None)
 
         self.run_with(main)
+
+
+class PreparedTests(SynchronousTestCase):
+    """What every connection is given."""
+
+    def test_unsent_limit(self) -> None:
+        """The kernel is told to keep little for a reader that stalls, also below a TLS layer."""
+
+        class Bare:
+            def __init__(self, plain: socket.socket) -> None:
+                self.socket = plain
+
+        class Above:
+            def __init__(self, transport: object) -> None:
+                self.transport = transport
+
+        plain = socket.socket()
+        self.addCleanup(plain.close)
+        prepare_transport(Above(Bare(plain)))
+        self.assertEqual(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), UNSENT_BYTES)
+        unix = socket.socket(socket.AF_UNIX)
+        self.addCleanup(unix.close)
+        prepare_transport(Bare(unix))

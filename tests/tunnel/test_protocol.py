@@ -40,11 +40,14 @@ class CountingTransport(StringTransport):
         self.writes: list[bytes] = []
         self.aborted = False
         self.nodelay = False
+        self.filled: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
-        """Note one write."""
+        """Note one write; it may be more than there is room for."""
         self.writes.append(data)
         super().write(data)
+        if self.filled is not None:
+            self.filled()
 
     def abortConnection(self) -> None:
         """Note the abort."""
@@ -233,6 +236,29 @@ class BackPressureTests(SynchronousTestCase):
         wire.opener.protocol.resumeProducing()
         wire.opener.turns.end()
         self.assertEqual(len(wire.opener.transport.writes), 1)
+
+    def test_full_within_a_turn(self) -> None:
+        """A transport that is full in the midst of a turn gets no more bulk, so small frames go before it."""
+        wire = Wire(TunnelSettings(initial_window=8 * MIB))
+        wire.pump()
+        _, bulk = wire.exchange()
+        small, small_server = wire.exchange()
+        stream_of(bulk).head(b"200")
+        wire.pump()
+        stream_of(bulk).write(b"x" * MIB)
+        transport, acceptor = wire.acceptor.transport, wire.acceptor.protocol
+        transport.filled = acceptor.pauseProducing
+        transport.writes.clear()
+        wire.acceptor.turns.end()
+        self.assertEqual(len(transport.writes), 1)
+        self.assertLessEqual(len(transport.writes[0]), WRITE_BYTES)
+        wire.opener.protocol.dataReceived(wire.acceptor.sent())
+        stream_of(small_server).head(b"204")
+        stream_of(small_server).end()
+        acceptor.resumeProducing()
+        wire.acceptor.turns.end()
+        _, _, number, _ = frames_of(wire.acceptor.transport.value())[0]
+        self.assertEqual(number, stream_of(small).id)
 
     def test_slow_reader(self) -> None:
         """A reader that pauses stops its own stream's sender; another stream goes on."""

@@ -1,0 +1,3 @@
+"""
+The project's measurements, side by side with its peers: see C{bench/README.md}.
+"""

@@ -1,0 +1,3 @@
+"""
+What else brings a client to an application behind two TLS hops.
+"""

@@ -1,0 +1,1 @@
+"""Tests of L{bench}, where it is pure."""
