@@ -90,16 +90,19 @@ class Compile(build_ext):
                 self.distribution.ext_modules = extensions(os.path.join("build", "c"))
                 self.swig_opts = None  # which is made a list of, once
                 super().finalize_options()
+                self._remove_all_but(self.extensions)
                 super().run()
                 return
             except (Exception, SystemExit) as error:
                 if WISH == "1":
                     raise
                 why = f"compiling failed: {error}"
-        self._forget()
+        # Half of the modules compiled would be a form that nobody tested.
+        self.extensions = []
+        self._remove_all_but([])
         if WISH == "1":
             raise SystemExit(why)
-        print(f"appproxy is installed interpreted, which works and is slower: {why}", flush=True)
+        tell(why)
 
     def build_extensions(self) -> None:
         """Compile on all processors, and only what is newer than what came of it the last time."""
@@ -119,14 +122,23 @@ class Compile(build_ext):
         self.compiler.compile = compile_at_once
         super().build_extensions()
 
-    def _forget(self) -> None:
-        """Half of the modules compiled would be none that was tested."""
-        for extension in self.extensions:
-            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
-        self.extensions = []
+    def _remove_all_but(self, extensions: list[Extension]) -> None:
+        """What an earlier build left would be packed too."""
+        folder = Path(self.build_lib)
+        kept = {folder / self.get_ext_filename(self.get_ext_fullname(each.name)) for each in extensions}
+        for each in folder.rglob("*" + sysconfig.get_config_var("EXT_SUFFIX")):
+            if each not in kept:
+                each.unlink()
+
+
+def tell(why: str) -> None:
+    """Say that nothing is compiled."""
+    print(f"appproxy stays interpreted, which works and is slower: {why}", flush=True)
 
 
 if __name__ == "__main__":
+    if obstacle():
+        tell(obstacle())
     setup(
         cmdclass={"build_ext": Compile},
         # That there are extensions makes the wheel one of this platform; which, build_ext finds out.

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from twisted.trial.reporter import TreeReporter
 from twisted.trial.runner import TestLoader, TrialRunner
 
+from tests import compiled
 from tests.outcome import Outcome
 
 LOG_FOLDER = "_trial_temp"
@@ -51,17 +52,17 @@ def run(names: Sequence[str]) -> Outcome:
     return reporter.outcome
 
 
-def choose_form(compiled: bool) -> None:
+def choose_form(form: str) -> None:
     """
     Before anything of the package is imported, here or in a process of ours.
 
     @raise SystemExit: if there is nothing compiled that could run.
     """
-    os.environ["APPPROXY_INTERPRETED"] = "0" if compiled else "1"
-    from appproxy.form import form
+    os.environ["APPPROXY_INTERPRETED"] = "1" if form == "interpreted" else "0"
+    from appproxy.form import form as found
 
-    if (form() == "compiled") != compiled:
-        raise SystemExit(f"what would run is {form()}")
+    if found() != form:
+        raise SystemExit(f"what would run is {found()}")
 
 
 def main() -> int:
@@ -71,12 +72,11 @@ def main() -> int:
     parser.add_argument("--both", action="store_true", help="test the sources, then a compiled copy")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
-    choose_form(arguments.compiled)
-    outcome = run(arguments.names or ["tests"])
-    if arguments.both:
-        from tests.compiled import run_compiled
-
-        outcome += run_compiled()
+    choose_form("compiled" if arguments.compiled else "interpreted")
+    built = compiled.build() if arguments.both else Outcome()
+    outcome = built + run(arguments.names or ["tests"])
+    if arguments.both and built == Outcome():
+        outcome += compiled.test()
     code = exit_code(outcome, os.environ)
     if code and not outcome.failed:
         print("nothing failed, but not everything was tested, which CI demands", flush=True)

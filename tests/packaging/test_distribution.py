@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,10 @@ SOURCES: Final = (
     "etc",
 )
 TAPNAMES: Final = ["appproxy-connector", "appproxy-edge", "appproxy-relay"]
-BUILD_SECONDS: Final = 300
+BUILD_SECONDS: Final = 600
+
+OBJECTS: Final = ROOT / ".test" / "compiled" / "build"
+"""What C{make test} compiled before; only the rest is compiled here."""
 
 LIST_TAPNAMES: Final = """
 import json
@@ -43,7 +47,8 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 names = sorted(each.tapname for each in getPlugins(IServiceMaker) if each.tapname.startswith("appproxy"))
 import appproxy
-print(json.dumps([names, appproxy.__file__]))
+from appproxy.form import form
+print(json.dumps([names, appproxy.__file__, form()]))
 """
 
 TAP_WITHOUT_REACTOR: Final = """
@@ -53,9 +58,11 @@ sys.exit("twisted.internet.reactor" in sys.modules)
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, compiled: bool = False) -> str:
     """Run a command that must succeed; its output."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+    ours = ("PYTHONPATH", "CI", "APPPROXY_INTERPRETED")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment["APPPROXY_COMPILE"] = "1" if compiled else "0"
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )
@@ -95,16 +102,24 @@ class DistributionTests(TestCase):
         command = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet")
         run(*command, "--no-deps", "--no-index", "--no-build-isolation", *arguments, cwd=self.folder)
 
-    def tapnames(self, python: Path) -> tuple[list[str], Path]:
-        """The daemons that twistd finds, and where the package is."""
-        names, file = json.loads(run(python, "-c", LIST_TAPNAMES, cwd=self.folder))
+    def tapnames(self, python: Path, form: str = "interpreted") -> tuple[list[str], Path]:
+        """The daemons that twistd finds, and where the package is, which is in this form."""
+        names, file, found = json.loads(run(python, "-c", LIST_TAPNAMES, cwd=self.folder))
+        self.assertEqual(found, form)
         return names, Path(file)
+
+    def wheel(self, compiled: bool) -> Path:
+        """Build it."""
+        build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index")
+        arguments = ("--no-build-isolation", "--wheel-dir", ".", str(self.sources))
+        run(*build, *arguments, cwd=self.folder, compiled=compiled)
+        (wheel,) = self.folder.glob("appproxy-*.whl")
+        return wheel
 
     def test_wheel(self) -> None:
         """The wheel has the three daemons, templates and plugins, and nothing that would harm Twisted."""
-        build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index")
-        run(*build, "--no-build-isolation", "--wheel-dir", ".", str(self.sources), cwd=self.folder)
-        (wheel,) = self.folder.glob("appproxy-*.whl")
+        wheel = self.wheel(compiled=False)
+        self.assertTrue(wheel.name.endswith("-py3-none-any.whl"), wheel.name)
         python = self.environment("wheel")
         self.pip(python, str(wheel))
         names, file = self.tapnames(python)
@@ -120,6 +135,24 @@ class DistributionTests(TestCase):
         self.assertTrue((share / "plugins" / "office_hours.py").exists())
         self.assertTrue((share / "systemd" / "appproxy-edge.service").exists())
         self.assert_same_data_files(file.parent)
+
+    def test_compiled_wheel(self) -> None:
+        """So has the wheel that is made where there is a C compiler; its sources are all there, too."""
+        if OBJECTS.exists():
+            shutil.copytree(OBJECTS, self.sources / "build")
+        wheel = self.wheel(compiled=True)
+        python = self.environment("wheel")
+        self.pip(python, str(wheel))
+        names, file = self.tapnames(python, "compiled")
+        self.assertEqual(names, TAPNAMES)
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        parser = ConfigParser()
+        parser.read(ROOT / "compiled.ini")
+        modules = parser["mypy"]["files"].replace(",", " ").split()
+        for module in modules:
+            self.assertTrue((file.parents[1] / module).exists(), module)
+            self.assertTrue((file.parents[1] / module).with_suffix(suffix).exists(), module)
+        self.assertEqual(len(list(file.parent.rglob(f"*{suffix}"))), len(modules))
 
     def assert_same_data_files(self, package: Path) -> None:
         """Every template, style and script of the sources is in the wheel."""
