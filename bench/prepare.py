@@ -31,16 +31,24 @@ def prepare() -> None:
     @raise BenchError: elsewhere, or if it does not work: what to install.
     """
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
-    packages = missing_packages()
+    install(missing_packages())
+
+
+def install(packages: list[str]) -> None:
+    """
+    As root on Debian, install packages.
+
+    @raise BenchError: elsewhere, or if it does not work: what to install.
+    """
     if not packages:
         return
     wanted = f"not installed: {' '.join(packages)}. Debian: apt-get install {' '.join(packages)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise BenchError(wanted)
     tell(f"installing {' '.join(packages)}")
+    # RUNLEVEL=1: a server that is installed does not start to serve.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        # RUNLEVEL=1: an nginx that is installed does not start to serve.
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         done = subprocess.run(
             ["apt-get", "--quiet", "--quiet", *command],
             env=environment,

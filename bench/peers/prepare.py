@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from bench.prepare import install
 from bench.processes import BenchError
-from tests.prepare import install_commands
 
 PACKAGES: Final[Mapping[str, str]] = {
     "apache2": "apache2",
@@ -62,14 +61,4 @@ def prepare() -> None:
 
     @raise BenchError: if that cannot be done; with what is missing.
     """
-    packages = missing_packages()
-    if not packages:
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise BenchError(f"missing: {' '.join(packages)}")
-    # RUNLEVEL=1: neither Apache nor sshd starts to serve because it was installed.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in install_commands(packages):
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise BenchError(f"{' '.join(command)} failed")
+    install(missing_packages())
