@@ -184,7 +184,7 @@ class StockTransportTests(SynchronousTestCase):
         self.assertEqual(self.read(4), b"more")
 
     def test_sequences(self) -> None:
-        """Pieces written together arrive together: few or many, into a kernel with room, nearly full, and full."""
+        """Pieces written together arrive in order: few or many, into a kernel with room, and a full one."""
         sent = b""
         for number in range(40):
             pieces = [
