@@ -127,6 +127,10 @@ def read_lines(lines: list[bytes]) -> Fields | None:
 
     @return: L{None} if one of them is not plainly a header.
     """
-    remembered = _remembered.get
-    read = [remembered(line) or read_line(line) for line in lines]
-    return read if all(read) else None  # type: ignore[return-value]
+    read = []
+    for line in lines:
+        known = _remembered.get(line) or read_line(line)
+        if known is None:
+            return None
+        read.append(known)
+    return read

@@ -21,7 +21,10 @@ SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REP
 NO_TOKENS: Final[frozenset[bytes]] = frozenset()
 
 
-@dataclass(slots=True)
+# The heads' own __init__: the one that dataclass makes is not compiled.
+
+
+@dataclass(slots=True, init=False)
 class RequestHead:
     """
     A request's head that passed every check.
@@ -50,14 +53,44 @@ class RequestHead:
     port: int | None
     body: int
     keep_alive: bool
-    upgrade: bytes | None = None
-    expects_continue: bool = False
-    connection: frozenset[bytes] = NO_TOKENS
-    cookie: bytes = b""
-    user_agent: bytes = b""
+    upgrade: bytes | None
+    expects_continue: bool
+    connection: frozenset[bytes]
+    cookie: bytes
+    user_agent: bytes
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        version: tuple[int, int],
+        headers: Fields,
+        host: bytes,
+        port: int | None,
+        body: int,
+        keep_alive: bool,
+        upgrade: bytes | None = None,
+        expects_continue: bool = False,
+        connection: frozenset[bytes] = NO_TOKENS,
+        cookie: bytes = b"",
+        user_agent: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.host = host
+        self.port = port
+        self.body = body
+        self.keep_alive = keep_alive
+        self.upgrade = upgrade
+        self.expects_continue = expects_continue
+        self.connection = connection
+        self.cookie = cookie
+        self.user_agent = user_agent
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class ResponseHead:
     """
     A response's head, interim (1xx) or final.
@@ -74,7 +107,25 @@ class ResponseHead:
     headers: Fields
     body: int
     keep_alive: bool
-    connection: frozenset[bytes] = NO_TOKENS
+    connection: frozenset[bytes]
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        version: tuple[int, int],
+        headers: Fields,
+        body: int,
+        keep_alive: bool,
+        connection: frozenset[bytes] = NO_TOKENS,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.connection = connection
 
 
 @dataclass(frozen=True, slots=True)

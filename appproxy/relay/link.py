@@ -90,14 +90,19 @@ class ConnectorLink(OpeningEnd):
         @raise TunnelRefused: if the tunnel takes no more.
         """
         number, digest = self._number(key, user, NO_CLAIMS)
-        message = message._replace(
-            revision=self._revision_for(message.revision),
-            principal_number=number,
-            principal_digest=digest,
-            client_connection=client,
-            stay=False,
+        forwarded = OpenMessage(
+            message.deadline_ms,
+            message.transaction_id,
+            message.application,
+            self._revision_for(message.revision),
+            number,
+            digest,
+            message.body,
+            message.upgrade,
+            message.head,
+            client,
         )
-        return self._send(message, handler)
+        return self._send(forwarded, handler)
 
     def forget(self, key: Hashable) -> None:
         """A user's session ended, or an edge does not need the user any longer."""

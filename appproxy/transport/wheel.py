@@ -72,7 +72,8 @@ class TimerWheel:
         return sum(len(bucket) for bucket in self._buckets.values())
 
     def _tick_after(self, seconds: float) -> int:
-        return int((self._clock.seconds() + seconds) / self._tick) + 1
+        now: float = self._clock.seconds()
+        return int((now + seconds) / self._tick) + 1
 
     def _insert(self, timer: Timer) -> None:
         bucket = self._buckets.get(timer._bucket)

@@ -8,7 +8,7 @@ does not fit its layout is a L{TunnelError}.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final, Literal, NamedTuple
 
@@ -45,7 +45,8 @@ def _bad(what: str) -> TunnelError:
     return TunnelError("bad_message", what)
 
 
-class OpenMessage(NamedTuple):
+@dataclass(slots=True, init=False)
+class OpenMessage:
     """
     OPEN: one request that begins.
 
@@ -73,8 +74,34 @@ class OpenMessage(NamedTuple):
     body: int
     upgrade: bool
     head: bytes
-    client_connection: int = 0
-    stay: bool = False
+    client_connection: int
+    stay: bool
+
+    def __init__(
+        self,
+        deadline_ms: int,
+        transaction_id: str,
+        application: str,
+        revision: int,
+        principal_number: int,
+        principal_digest: bytes,
+        body: int,
+        upgrade: bool,
+        head: bytes,
+        client_connection: int = 0,
+        stay: bool = False,
+    ) -> None:
+        self.deadline_ms = deadline_ms
+        self.transaction_id = transaction_id
+        self.application = application
+        self.revision = revision
+        self.principal_number = principal_number
+        self.principal_digest = principal_digest
+        self.body = body
+        self.upgrade = upgrade
+        self.head = head
+        self.client_connection = client_connection
+        self.stay = stay
 
     def pack(self) -> bytes:
         """
@@ -82,15 +109,22 @@ class OpenMessage(NamedTuple):
 
         @raise ValueError: if a value does not fit.
         """
-        deadline, transaction, application, revision, number, digest, body, upgrade, head, client, stay = self
-        name = application.encode()
-        if len(transaction) != 26 or len(digest) != 8 or not 0 < len(name) <= 255 or body < NO_BODY:
+        name, digest, transaction = self.application.encode(), self.principal_digest, self.transaction_id
+        size = len(name)
+        if len(transaction) != 26 or len(digest) != 8 or not 0 < size <= 255 or self.body < NO_BODY:
             raise ValueError("an OPEN message is out of bounds")
-        options = upgrade | stay << 1
         fixed = _OPEN.pack(
-            options, len(name), deadline, number, revision, body, client, digest, transaction.encode()
+            self.upgrade | self.stay << 1,
+            size,
+            self.deadline_ms,
+            self.principal_number,
+            self.revision,
+            self.body,
+            self.client_connection,
+            digest,
+            transaction.encode(),
         )
-        return fixed + name + head
+        return b"".join((fixed, name, self.head))
 
     @classmethod
     def unpack(cls, payload: bytes) -> OpenMessage:

@@ -5,6 +5,7 @@ Tests of L{appproxy.tunnel.messages}.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -56,7 +57,7 @@ class MessageTests(SynchronousTestCase):
         """A request for an upgrade has no body; one with a body is refused."""
         message = request(upgrade=True)
         self.assertEqual(OpenMessage.unpack(message.pack()), message)
-        bad = message._replace(body=5).pack()
+        bad = replace(message, body=5).pack()
         self.assertRaises(TunnelError, OpenMessage.unpack, bad)
 
     def test_open_refuses(self) -> None:
@@ -70,7 +71,7 @@ class MessageTests(SynchronousTestCase):
             {"body": -3},
         ):
             changed: dict[str, Any] = change
-            self.assertRaises(ValueError, good._replace(**changed).pack)
+            self.assertRaises(ValueError, replace(good, **changed).pack)
         packed = good.pack()
         for index, byte in ((10, 0xFF), (1, 0), (1, 200), (6, 0x80), (42, 0x0A), (68, 0xFF)):
             broken = bytearray(packed)

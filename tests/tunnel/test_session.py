@@ -5,6 +5,7 @@ Tests of L{appproxy.tunnel.session} and its inbound half: what each side sees.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -49,7 +50,7 @@ class ExchangeTests(SynchronousTestCase):
 
     def test_open_arrives_as_sent(self) -> None:
         """The acceptor gets every field of OPEN."""
-        message = request(b"GET /x\nhost: a", application="files")._replace(client_connection=77)
+        message = replace(request(b"GET /x\nhost: a", application="files"), client_connection=77)
         self.pair.exchange(message)
         self.assertEqual(self.pair.acceptor.listener.messages, [message])
 
@@ -385,7 +386,7 @@ class PrincipalTests(SynchronousTestCase):
         pair = self.pair
         pair.opener.session.send_principal(1, b"ada", b"proof")
         pair.opener.session.open(
-            request()._replace(principal_number=1, principal_digest=digest_of(b"ada")), Recorder()
+            replace(request(), principal_number=1, principal_digest=digest_of(b"ada")), Recorder()
         )
         pair.pump()
         self.assertEqual(len(pair.acceptor.listener.served), 1)

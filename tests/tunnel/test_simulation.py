@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -147,8 +148,10 @@ class World:
         upload = pattern(self.key, self.random.choice((0, 0, 10, 3000, 40_000)))
         answer = self.random.choice((0, 100, 3000, 50_000))
         body = self.random.choice((UNTIL_END, len(upload))) if upload else NO_BODY
-        message = request(b"GET %s %d %d" % (claims, self.key, answer), body)._replace(
-            principal_number=number, principal_digest=digest_of(claims) if number else bytes(8)
+        message = replace(
+            request(b"GET %s %d %d" % (claims, self.key, answer), body),
+            principal_number=number,
+            principal_digest=digest_of(claims) if number else bytes(8),
         )
         recorder = Recorder()
         try:

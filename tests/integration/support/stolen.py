@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -107,7 +108,7 @@ class StolenRelay:
         """Open a stream, and wait for its end."""
         recorder = Recorder()
         message = request(head, body, number=number, claims=claims, application=application)
-        stream = self.session.open(message._replace(revision=self.revision), recorder)
+        stream = self.session.open(replace(message, revision=self.revision), recorder)
         if body != NO_BODY:
             stream.end()
         self.until(lambda: bool(recorder.calls) and recorder.calls[-1][0] in ("reset", "ended"))
