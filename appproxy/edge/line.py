@@ -18,6 +18,9 @@ from appproxy.transport.wheel import Timer, TimerWheel
 WRITE_PIECE_BYTES: Final = 64 * 1024
 """Twisted's TLS is three times slower when it is given more at a time (measured)."""
 
+JOINED_BYTES: Final = 16 * 1024
+"""Pieces that fill no more than one record of TLS are joined before it is encrypted; more are not copied."""
+
 DRAIN_BYTES: Final = 1 << 20
 DRAIN_SECONDS: Final = 2.0
 """
@@ -149,15 +152,31 @@ class Line(BareProtocol):
     def _flush(self) -> None:
         self._scheduled = False
         out, self._out = self._out, []
-        if not out:
-            return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        if len(data) <= WRITE_PIECE_BYTES:
-            self.transport.write(data)
-            return
-        view = memoryview(data)
+        group: list[bytes] = []
+        size = 0
+        for piece in out:
+            if size + len(piece) > WRITE_PIECE_BYTES and group:
+                self._write_group(group, size)
+                group, size = [], 0
+            if len(piece) > WRITE_PIECE_BYTES:
+                self._write_large(piece)
+            else:
+                group.append(piece)
+                size += len(piece)
+        if group:
+            self._write_group(group, size)
+
+    def _write_group(self, group: list[bytes], size: int) -> None:
+        if len(group) == 1:
+            self.transport.write(group[0])
+        elif size <= JOINED_BYTES:
+            self.transport.write(b"".join(group))
+        else:
+            self.transport.writeSequence(group)
+
+    def _write_large(self, data: bytes) -> None:
         for start in range(0, len(data), WRITE_PIECE_BYTES):
-            self.transport.write(bytes(view[start : start + WRITE_PIECE_BYTES]))
+            self.transport.write(data[start : start + WRITE_PIECE_BYTES])
 
     def _close(self) -> None:
         transport = self.transport

@@ -157,7 +157,7 @@ class SecuredConnection(BareProtocol):
         self._shake_hands()
 
     def dataReceived(self, data: bytes) -> None:
-        """Decrypt what came, and hand it up in one piece."""
+        """Decrypt what came, and hand it up record by record."""
         if not self._open:
             self._handshake_received(data)
             return
@@ -175,8 +175,10 @@ class SecuredConnection(BareProtocol):
         error = self._decrypt(chunks)
         if self._outgoing.pending:
             self._answer()
-        if chunks and self._open:
-            self._above.dataReceived(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        for chunk in chunks:
+            # One by one: to join them first would copy every large body once more.
+            if self._open:
+                self._above.dataReceived(chunk)
         if error is not None:
             self._fail(error)
         elif self._complete:
@@ -269,7 +271,7 @@ class SecuredConnection(BareProtocol):
 
         What is written before the handshake is over, or after the end, is dropped.
         """
-        if not self._open or self._closed or (self.disconnecting and not self._producing) or not data:
+        if self._takes_no_more() or not data:
             return
         if len(data) <= self._piece_size:
             self._encrypt(data)
@@ -285,11 +287,23 @@ class SecuredConnection(BareProtocol):
         for at in range(0, len(data), size):
             encrypt(data[at : at + size])
             pieces.append(take())
-        self.transport.write(b"".join(pieces))
+        self.transport.writeSequence(pieces)
 
     def writeSequence(self, data: Any) -> None:
-        """All in one piece."""
-        self.write(b"".join(data))
+        """Encrypt piece by piece, and send all of them together."""
+        if self._takes_no_more():
+            return
+        encrypt, take, size = self._encrypt, self._outgoing.read, self._piece_size
+        pieces = []
+        for piece in data:
+            for at in range(0, len(piece), size):
+                encrypt(piece[at : at + size] if len(piece) > size else piece)
+                pieces.append(take())
+        self.transport.writeSequence(pieces)
+
+    def _takes_no_more(self) -> bool:
+        """Before the handshake is over, or after the end."""
+        return not self._open or self._closed or (self.disconnecting and not self._producing)
 
     def loseConnection(self) -> None:
         """Announce the end when the producer is done, and wait for the peer's own announcement."""

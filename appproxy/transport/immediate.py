@@ -25,6 +25,10 @@ READ_SIZE: Final = 64 * 1024
 """Bytes of one C{recv}. More made TLS on top of it dearer: its buffers left the processor's cache."""
 
 
+MAXIMUM_PIECES: Final = 64
+"""What one C{sendmsg} is given: a megabyte of records, and far less than any kernel's limit."""
+
+
 class SendsAtOnce:
     """
     Goes before a L{tcp.Connection}.
@@ -51,8 +55,16 @@ class SendsAtOnce:
         super().write(data)  # type: ignore[misc]
 
     def writeSequence(self: Any, iovec: Any) -> None:
-        """All in one piece."""
-        self.write(b"".join(iovec))
+        """As L{write}; a few pieces need not be joined for that."""
+        if not self._direct or not self.connected or len(iovec) > MAXIMUM_PIECES:
+            self.write(b"".join(iovec))
+            return
+        try:
+            sent = self.socket.sendmsg(iovec)
+        except OSError:
+            sent = 0
+        if sent < sum(map(len, iovec)):
+            super().write(b"".join(iovec)[sent:])  # type: ignore[misc]
 
     def doRead(self: Any) -> Any:
         """Hand up what came."""

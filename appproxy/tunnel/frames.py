@@ -6,7 +6,6 @@ Section 3 of C{docs/tunnel.md}. Pure; knows nothing of streams' states.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import Final
@@ -98,9 +97,6 @@ _LIMITS[HELLO] = _LIMITS[SETTINGS] = 16 << 10
 _LIMITS[PING] = 64
 _LIMITS[END] = _LIMITS[UPGRADED] = 0
 
-Frame = tuple[int, int, int, bytes]
-"""Kind, flags, stream number, payload (for a part of a large DATA frame: flags only on the last)."""
-
 
 def encode(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes:
     """
@@ -123,41 +119,47 @@ class Decoder:
     Bytes in, frames out, for any split of the bytes.
 
     Holds at most one incomplete frame that is not a large DATA frame.
+
+    @ivar kind: of the frame that L{next} came to; so with C{flags}, C{number} and C{payload}. Of a part
+        of a large DATA frame the flags come with the last one only.
     """
 
-    __slots__ = ("_flags", "_held", "_held_size", "_left", "_need", "_number")
+    __slots__ = (
+        "_data",
+        "_flags",
+        "_held",
+        "_held_size",
+        "_left",
+        "_need",
+        "_number",
+        "_offset",
+        "flags",
+        "kind",
+        "number",
+        "payload",
+    )
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
         self._held_size = 0
         self._need = 0
+        self._data = b""
+        self._offset = 0
+        # Of a large DATA frame whose rest is to come.
         self._left = 0
         self._number = 0
         self._flags = 0
+        self.kind = self.flags = self.number = 0
+        self.payload = b""
 
     @property
     def held(self) -> int:
         """How many bytes wait for the rest of their frame."""
         return self._held_size
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """
-        The frames that these bytes complete, to be iterated to the end.
-
-        @raise TunnelError: C{frame_size}, as soon as a header says so.
-        """
-        offset = 0
-        if self._left:
-            left = self._left
-            if len(data) < left:
-                self._left = left - len(data)
-                if data:
-                    yield DATA, 0, self._number, data
-                return
-            self._left = 0
-            offset = left
-            yield DATA, self._flags, self._number, data[:left]
-        elif self._held:
+    def feed(self, data: bytes) -> None:
+        """Take in bytes; L{next} is to be called until there is no more."""
+        if self._held:
             self._held.append(data)
             self._held_size += len(data)
             if self._held_size < self._need:
@@ -165,25 +167,50 @@ class Decoder:
             data = b"".join(self._held)
             self._held.clear()
             self._held_size = 0
+        self._data, self._offset = data, 0
+
+    def next(self) -> bool:
+        """
+        Go to the next frame.
+
+        @return: whether there is one.
+        @raise TunnelError: C{frame_size}, as soon as a header says so.
+        """
+        data, offset = self._data, self._offset
         size = len(data)
+        if self._left and offset < size:
+            self._take_part(data, offset, size)
+            return True
+        start = offset + HEADER_SIZE
         need = HEADER_SIZE
-        while size - offset >= HEADER_SIZE:
+        if start <= size:
             kind, flags, number, length = _HEADER.unpack_from(data, offset)
-            start = offset + HEADER_SIZE
-            end = start + length
             if length > _LIMITS[kind]:
                 raise TunnelError("frame_size", f"{length} bytes in a frame of kind {kind:#x}")
-            if end > size:
-                if kind == DATA and length > SPLIT_ABOVE:
-                    self._left, self._number, self._flags = end - size, number, flags
-                    if size > start:
-                        yield DATA, 0, number, data[start:]
-                    return
-                need += length
-                break
-            offset = end
-            yield kind, flags, number, data[start:end]
+            end = start + length
+            if end <= size:
+                self.kind, self.flags, self.number, self.payload = kind, flags, number, data[start:end]
+                self._offset = end
+                return True
+            if kind == DATA and length > SPLIT_ABOVE:
+                self._left, self._number, self._flags = length, number, flags
+                if start < size:
+                    self._take_part(data, start, size)
+                    return True
+                offset = size
+            need += length
         if offset < size:
             self._held.append(data[offset:] if offset else data)
             self._held_size = size - offset
             self._need = need
+        self._data, self._offset, self.payload = b"", 0, b""
+        return False
+
+    def _take_part(self, data: bytes, offset: int, size: int) -> None:
+        """What there is of a large DATA frame."""
+        end = min(size, offset + self._left)
+        self._left -= end - offset
+        self.kind, self.number = DATA, self._number
+        self.flags = 0 if self._left else self._flags
+        self.payload = data if end - offset == size else data[offset:end]
+        self._offset = end

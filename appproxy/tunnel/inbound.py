@@ -63,7 +63,10 @@ class Inbound:
 
         @raise TunnelError: nothing that this peer says can be trusted any more.
         """
-        for kind, flags, number, payload in self._decoder.feed(data):
+        decoder = self._decoder
+        decoder.feed(data)
+        while decoder.next():
+            kind, flags, number, payload = decoder.kind, decoder.flags, decoder.number, decoder.payload
             try:
                 if kind == DATA:
                     self._on_data(flags, number, payload)

@@ -18,13 +18,14 @@ from appproxy.pki.issuing import Issuer, make_certificate
 from appproxy.pki.join_token import JoinToken, parse_token
 from appproxy.store.keys import AUTHORITIES, decode_document
 from appproxy.store.sealing import Sealer, load_or_make_key
-from appproxy.tunnel.frames import GOAWAY, HELLO, Decoder, encode
+from appproxy.tunnel.frames import GOAWAY, HELLO, encode
 from appproxy.tunnel.messages import pack_hello
 from appproxy.tunnel.settings import TunnelSettings
 from tests.integration.support.installation import PROGRAMS
 from tests.integration.support.processes import run, wait_until
 from tests.integration.support.stolen import ENROLL, TUNNEL, MachineTestCase
 from tests.transport.support import CLIENT, Authority
+from tests.tunnel.support import frames_of
 
 FAREWELL: Final = {HELLO, GOAWAY}
 DAY: Final = 86400.0
@@ -59,7 +60,7 @@ class TunnelDoorTests(MachineTestCase):
             return None
         wire.socket.settimeout(QUIET_SECONDS)
         wire.send(encode(HELLO, 0, pack_hello("acceptor", TunnelSettings())))
-        return {kind for kind, *_ in Decoder().feed(wire.rest())}
+        return {kind for kind, *_ in frames_of(wire.rest())}
 
     def stolen_issuer(self) -> Issuer:
         """The connectors' issuer, as it stands in the edge's store."""

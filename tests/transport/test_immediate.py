@@ -183,6 +183,21 @@ class StockTransportTests(SynchronousTestCase):
         self.transport.write(b"more")
         self.assertEqual(self.read(4), b"more")
 
+    def test_sequences(self) -> None:
+        """Pieces written together arrive in order: few or many, into a kernel with room, and a full one."""
+        sent = b""
+        for number in range(40):
+            pieces = [
+                bytes([number, each % 251]) * (7 + 9_000 * (number % 5)) for each in range(1 + 4 * number)
+            ]
+            self.transport.writeSequence(pieces)
+            sent += b"".join(pieces)
+        self.assertEqual(self.read(len(sent)), sent)
+        self.turn()
+        self.assertEqual(self.reactor.getWriters(), [])
+        self.transport.writeSequence([b"mo", b"re"])
+        self.assertEqual(self.read(4), b"more")
+
     def test_push_producer(self) -> None:
         """A peer that does not read pauses the producer; when it reads, all comes."""
         producer = Pushes(self.transport, 64 * MIB)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from appproxy.transport.dialer import loss_reason
-from appproxy.transport.fast_tls import MAXIMUM_ANSWERS
+from appproxy.transport.fast_tls import MAXIMUM_ANSWERS, RECORD_SIZE
 from tests.transport.in_memory import InMemoryCase
 from tests.transport.loopback import FastLayer
 
@@ -95,16 +95,21 @@ class FastBytesTests(FastLayer, BytesTests):
     """The same for our own layer."""
 
     def test_one_write_each(self) -> None:
-        """One write is one write below, and one piece read is one piece above."""
+        """One write is one write below, however many its pieces; what is read comes record by record."""
         writes: list[int] = []
         self.transport.write = lambda data: writes.append(len(data))  # type: ignore[method-assign]
+        self.transport.writeSequence = lambda pieces: writes.append(len(pieces))  # type: ignore[method-assign]
+        self.above.transport.write(b"x" * 10_000)
         self.above.transport.write(b"x" * 60_000)
-        self.assertEqual(len(writes), 1)
+        self.above.transport.writeSequence([b"x" * 10_000, b"", b"x" * 20_000])
+        self.assertEqual(len(writes), 3)
+        self.assertEqual(writes[1:], [4, 3])
         pieces: list[int] = []
         self.above.dataReceived = lambda data: pieces.append(len(data))  # type: ignore[method-assign]
         self.peer.write(b"y" * 60_000)
         self.send()
-        self.assertEqual(pieces, [60_000])
+        self.assertEqual(sum(pieces), 60_000)
+        self.assertLessEqual(max(pieces), RECORD_SIZE)
 
 
 class EndTests(InMemoryCase):

@@ -195,9 +195,22 @@ class Pair:
         return handler, self.acceptor.listener.served[-1]
 
 
-def frames_of(data: bytes) -> list[tuple[int, int, int, bytes]]:
+Frame = tuple[int, int, int, bytes]
+"""Kind, flags, stream number, payload."""
+
+
+def read(decoder: Decoder, data: bytes) -> list[Frame]:
+    """The frames, and parts of large DATA frames, that these bytes complete."""
+    decoder.feed(data)
+    got = []
+    while decoder.next():
+        got.append((decoder.kind, decoder.flags, decoder.number, decoder.payload))
+    return got
+
+
+def frames_of(data: bytes) -> list[Frame]:
     """All frames in these bytes."""
-    return list(Decoder().feed(data))
+    return read(Decoder(), data)
 
 
 def stream_of(recorder: Recorder) -> Stream:

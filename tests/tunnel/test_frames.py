@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.tunnel import frames
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.frames import BLOCKED, DATA, FIN, SPLIT_ABOVE, Decoder, Frame, Kind, encode, limit_of
+from appproxy.tunnel.frames import BLOCKED, DATA, FIN, SPLIT_ABOVE, Decoder, Kind, encode, limit_of
+from tests.tunnel.support import Frame, read
 
 KINDS = st.sampled_from([int(kind) for kind in Kind] + [0x50, 0x90, 0xFF])
 
@@ -53,7 +54,7 @@ class DecoderTests(SynchronousTestCase):
         decoder = Decoder()
         got: list[Frame] = []
         for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
-            got += decoder.feed(wire[start:end])
+            got += read(decoder, wire[start:end])
         self.assertEqual(joined(got), joined(sent))
         self.assertEqual(decoder.held, 0)
 
@@ -61,17 +62,17 @@ class DecoderTests(SynchronousTestCase):
         """Single bytes add up to frames, small DATA in one piece."""
         wire = encode(DATA, 1, b"x" * SPLIT_ABOVE, FIN) + encode(frames.END, 2)
         decoder = Decoder()
-        got = [frame for index in range(len(wire)) for frame in decoder.feed(wire[index : index + 1])]
+        got = [frame for index in range(len(wire)) for frame in read(decoder, wire[index : index + 1])]
         self.assertEqual(got, [(DATA, FIN, 1, b"x" * SPLIT_ABOVE), (frames.END, 0, 2, b"")])
 
     def test_large_data_is_handed_on_at_once(self) -> None:
         """What is there of a large DATA frame is not held back; flags come with its last part."""
         wire = encode(DATA, 9, b"a" * 50_000, FIN | BLOCKED)
         decoder = Decoder()
-        self.assertEqual(list(decoder.feed(wire[:1010])), [(DATA, 0, 9, b"a" * 1000)])
+        self.assertEqual(read(decoder, wire[:1010]), [(DATA, 0, 9, b"a" * 1000)])
         self.assertEqual(decoder.held, 0)
-        self.assertEqual(list(decoder.feed(wire[1010:-1])), [(DATA, 0, 9, b"a" * 48_999)])
-        self.assertEqual(list(decoder.feed(wire[-1:] + b"\x14")), [(DATA, FIN | BLOCKED, 9, b"a")])
+        self.assertEqual(read(decoder, wire[1010:-1]), [(DATA, 0, 9, b"a" * 48_999)])
+        self.assertEqual(read(decoder, wire[-1:] + b"\x14"), [(DATA, FIN | BLOCKED, 9, b"a")])
         self.assertEqual(decoder.held, 1)
 
     def test_too_long(self) -> None:
@@ -79,9 +80,10 @@ class DecoderTests(SynchronousTestCase):
         for kind in [*Kind, 0x7F, 0xFF]:
             decoder = Decoder()
             wire = encode(frames.PING, 0, b"ok") + frames.pack_header(kind, 0, 1, limit_of(kind) + 1)
-            events = decoder.feed(wire)
-            self.assertEqual(next(events), (frames.PING, 0, 0, b"ok"))
-            error = self.assertRaises(TunnelError, next, events)
+            decoder.feed(wire)
+            self.assertTrue(decoder.next())
+            self.assertEqual((decoder.kind, decoder.payload), (frames.PING, b"ok"))
+            error = self.assertRaises(TunnelError, decoder.next)
             self.assertEqual(error.code, "frame_size")
 
     def test_holds_little(self) -> None:
@@ -90,10 +92,10 @@ class DecoderTests(SynchronousTestCase):
         wire = encode(frames.OPEN, 1, b"h" * limit_of(frames.OPEN))
         most = 0
         for start in range(0, len(wire) - 1, 1000):
-            list(decoder.feed(wire[start : min(start + 1000, len(wire) - 1)]))
+            self.assertEqual(read(decoder, wire[start : min(start + 1000, len(wire) - 1)]), [])
             most = max(most, decoder.held)
         self.assertEqual(most, len(wire) - 1)
-        self.assertEqual(len(list(decoder.feed(wire[-1:]))), 1)
+        self.assertEqual(len(read(decoder, wire[-1:])), 1)
         self.assertEqual(decoder.held, 0)
 
     def test_encode_refuses(self) -> None:
