@@ -1,7 +1,7 @@
 """
 The same tests on a compiled copy of the sources, in C{.test/compiled}.
 
-All but those that test the checkout itself, and those with real servers, which are
+All but those that test the checkout itself, and most of those with real servers, which are
 about what surrounds the compiled modules. Objects are kept for the next time.
 """
 
@@ -37,7 +37,10 @@ COPIED: Final = (
     "twisted",
 )
 
-ELSEWHERE: Final = frozenset({"integration", "packaging"})
+ELSEWHERE: Final = frozenset({"bench", "integration", "packaging"})
+
+DAEMONS: Final = ("tests.integration.test_installation", "tests.integration.test_streams")
+"""Real daemons, compiled, after all."""
 
 
 def build() -> Outcome:
@@ -82,7 +85,7 @@ def obstacle() -> str:
 def names() -> list[str]:
     """Of the packages to test."""
     folders = (path.parent.name for path in (FOLDER / "tests").glob("*/__init__.py"))
-    return sorted(f"tests.{name}" for name in folders if name not in ELSEWHERE)
+    return [*sorted(f"tests.{name}" for name in folders if name not in ELSEWHERE), *DAEMONS]
 
 
 def test() -> Outcome:

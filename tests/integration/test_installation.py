@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appproxy.form import form
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.echo import Echo
 from tests.integration.support.installation import Installation
@@ -21,6 +22,11 @@ class InstallationTests(IntegrationTestCase):
             {"open": {"internal_url": self.echo.internal_url, "pre_authentication": "passthrough"}}
         )
         self.connector = self.site.start_connector("hq", [f"127.0.0.1:{self.echo.port}"])
+
+    def test_form(self) -> None:
+        """The daemons run in the form that is tested, compiled or interpreted, and say so."""
+        page = self.site.browser().open(f"{self.site.metrics_url}/metrics")
+        self.assertIn(f'appproxy_build_info{{form="{form()}",', page.text)
 
     def test_stop(self) -> None:
         """SIGTERM ends both daemons with exit code 0."""

@@ -36,6 +36,15 @@ class LayoutTests(SynchronousTestCase):
         for folder in {path.parent for path in (ROOT / "tests").rglob("test_*.py")}:
             self.assertTrue((folder / "__init__.py").exists(), str(folder))
 
+    def test_compiled_modules(self) -> None:
+        """What would silently mean something else when compiled is not used there (CONTRIBUTING.md)."""
+        parser = configparser.ConfigParser()
+        parser.read(ROOT / "compiled.ini", encoding="utf-8")
+        for module in parser["mypy"]["files"].replace(",", " ").split():
+            text = (ROOT / module).read_text("utf-8")
+            self.assertNotIn("cached_property", text, module)
+            self.assertNotIn("Logger()", text, module)
+
     def test_news(self) -> None:
         """Each news fragment is of a kind that the release notes know."""
         settings = tomllib.loads((ROOT / "towncrier.toml").read_text("utf-8"))["tool"]["towncrier"]
