@@ -39,6 +39,8 @@ def obstacle() -> str:
         return "mypyc (of the package mypy) is missing"
     if shutil.which(compiler) is None:
         return f"there is no C compiler ({compiler})"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python's headers are missing (Debian: python3-dev)"
     return ""
 
 

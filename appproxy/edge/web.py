@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -39,6 +39,8 @@ from appproxy.session.records import Sessions
 from appproxy.transport.turn import Schedule
 from appproxy.transport.wheel import TimerWheel
 
+_log: Final = Logger(__name__)
+
 
 @dataclass(frozen=True)
 class WebSettings:
@@ -58,8 +60,6 @@ class Web:
 
     @ivar live: what is under way.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class Web:
 
     def _fetch(self, session_id: str, done: Callable[[], None]) -> None:
         def failed(failure: Failure) -> None:
-            self._log.warn("a session could not be read: {why}", why=str(failure.value), fault="operator")
+            _log.warn("a session could not be read: {why}", why=str(failure.value), fault="operator")
 
         fetched: Deferred[Any] = self._sessions.fetch(session_id)
         fetched.addErrback(failed).addBoth(lambda _: done())

@@ -59,7 +59,7 @@ _SWEEP_SECONDS: Final = 1.0
 """A session that reached its maximum ends its streams within this time."""
 
 _T = TypeVar("_T")
-_log = Logger()
+_log: Final = Logger(__name__)
 
 
 class Lifetimes(Protocol):

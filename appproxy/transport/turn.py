@@ -16,7 +16,7 @@ from appproxy.transport.slim_reactor import SlimEPollReactor
 Schedule = Callable[[Callable[[], None]], None]
 """Takes something to be called once, when this turn of the reactor is over."""
 
-_log: Final = Logger()
+_log: Final = Logger(__name__)
 
 
 class NextTurn:

@@ -8,10 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
 from appproxy.model.principal import Principal
-from appproxy.session import records
 from appproxy.session.memory import MAXIMUM_COOKIES, MAXIMUM_SESSIONS
 from appproxy.session.record import Tokens, decode_record, encode_record
-from appproxy.session.records import CookieProblem, NotHere, StoreAway
+from appproxy.session.records import MAXIMUM_FETCHES, CookieProblem, NotHere, StoreAway
 from appproxy.store.istore import Put, StoreUnavailable
 from tests.session.support import ADA, GRACE, WIKI_HOST, Edge, EdgeTestCase, ShortLives
 
@@ -187,10 +186,8 @@ class FirstSightTests(EdgeTestCase):
 
     def test_fetches_are_bounded(self) -> None:
         """Reads under way are limited; beyond that nobody can tell."""
-
-        self.patch(records, "MAXIMUM_FETCHES", 2)
         self.edge.store.hold_answers()
-        for number in range(2):
+        for number in range(MAXIMUM_FETCHES):
             self.edge.sessions.fetch(f"{number:032x}")
         self.failureResultOf(self.edge.sessions.fetch(self.session_id), StoreAway)
         self.edge.store.release()

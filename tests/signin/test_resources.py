@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 
 from appproxy.model.application import CookieSettings
 from appproxy.session.records import CookieProblem
+from appproxy.signin import flow
 from tests.session.support import AUTH, WIKI
 from tests.signin.support import CLIENT_SECRET, ISSUER, PORTAL, Browser, Reply, World
 
@@ -279,7 +280,7 @@ class CallbackTests(World):
 
     def test_bug(self) -> None:
         """A mistake of ours is a page with 500 and a traceback in the log, not a hanging browser."""
-        self.patch(self.edge.sessions, "create", None)
+        self.patch(flow, "tokens_of", None)
         self.assert_refused(self.user.get(self.callback), 500, "bug")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
