@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.names import AUTHORIZATION, COOKIE, SET_COOKIE, Name, is_token, name_of
+from appproxy.httpwire.names import AUTHORIZATION, COOKIE, SET_COOKIE, Name, is_token, known_name, name_of
 
 MEMO_LINES: Final = 4096
 """
@@ -42,10 +42,11 @@ class Field:
     @ivar name: as it was spelt.
     @ivar line: name and value as a line, without its end.
     @ivar known: what is known of the name.
+    @ivar exact: whether it was read from just this line, blanks included, or was never read.
     @ivar kind: of the name, as L{appproxy.httpwire.names} counts them.
     """
 
-    __slots__ = ("kind", "known", "line", "name", "value")
+    __slots__ = ("exact", "kind", "known", "line", "name", "value")
 
     def __init__(self, name: bytes, value: bytes, known: Name) -> None:
         """For bytes that were checked: see L{field} and L{read_line}."""
@@ -54,6 +55,7 @@ class Field:
         self.known = known
         self.kind = known.kind
         self.line = name + b": " + value
+        self.exact = True
 
     @property
     def pair(self) -> Pair:
@@ -109,11 +111,19 @@ def read_line(line: bytes) -> Field | None:
     @param line: without its end.
     @return: L{None} if it is not plainly a token, a colon and a value.
     """
-    name, colon, rest = line.partition(b":")
-    value = rest.strip(b" \t")
-    if not colon or not is_token(name) or value.translate(None, _IN_VALUES):
+    colon = line.find(b":")
+    if colon < 0:
         return None
-    read = Field(name, value, name_of(name))
+    name, value = line[:colon], line[colon + 1 :].strip(b" \t")
+    known = known_name(name)
+    if known is None:
+        if not is_token(name):
+            return None
+        known = name_of(name)
+    if value.translate(None, _IN_VALUES):
+        return None
+    read = Field(name, value, known)
+    read.exact = read.line == line
     if len(line) <= MEMO_LINE_SIZE and read.kind not in _NOT_REMEMBERED:
         if len(_remembered) >= MEMO_LINES:
             _remembered.clear()

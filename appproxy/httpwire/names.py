@@ -233,8 +233,17 @@ class Name:
 _known: Final[dict[bytes, Name]] = {}
 
 
+def known_name(name: bytes) -> Name | None:
+    """What is known of a name that came before: it is a token then."""
+    return _known.get(name)
+
+
 def name_of(name: bytes) -> Name:
-    """What is known of a name, as received."""
+    """
+    What is known of a name, as received.
+
+    @param name: a token: the caller has made sure of that.
+    """
     known = _known.get(name)
     if known is None:
         known = Name(name)

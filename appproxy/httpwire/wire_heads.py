@@ -13,10 +13,18 @@ import re
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, read_lines
+from appproxy.httpwire.field import MEMO_LINE_SIZE, MEMO_LINES, Fields, read_lines
+from appproxy.httpwire.heads import NO_BODY
 
 _request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!-~]+)").fullmatch
 _response_line: Final = re.compile(rb"([1-5][0-9][0-9]) (-[12]|0|[1-9][0-9]{0,14})").fullmatch
+
+LENGTH_LIMIT: Final = 10**15
+"""Lengths have at most fifteen digits."""
+
+# First lines that were read lately, as those of headers are.
+_request_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_response_lines: Final[dict[bytes, tuple[int, int]]] = {}
 
 
 def pack_request(method: bytes, target: bytes, headers: Fields) -> bytes:
@@ -26,8 +34,7 @@ def pack_request(method: bytes, target: bytes, headers: Fields) -> bytes:
     @raise BadMessage: for a method or target that is none.
     """
     line = method + b" " + target
-    if not _request_line(line):
-        raise BadMessage(400, "request_line")
+    _request_parts(line)
     return _pack(line, headers)
 
 
@@ -39,11 +46,9 @@ def unpack_request(data: bytes) -> tuple[bytes, bytes, Fields]:
     @raise BadMessage: for what L{pack_request} does not write.
     """
     lines = data.split(b"\n")
-    match = _request_line(lines[0])
-    if match is None:
-        raise BadMessage(400, "request_line")
+    method, target = _request_parts(lines[0])
     del lines[0]
-    return match[1], match[2], _read(lines)
+    return method, target, _read(lines)
 
 
 def pack_response(status: int, body: int, headers: Fields) -> bytes:
@@ -53,10 +58,9 @@ def pack_response(status: int, body: int, headers: Fields) -> bytes:
     @param body: its length, C{UNTIL_END} or C{NO_BODY}.
     @raise BadMessage: for numbers out of range.
     """
-    line = b"%d %d" % (status, body)
-    if not _response_line(line):
+    if not 100 <= status <= 599 or not NO_BODY <= body < LENGTH_LIMIT:
         raise BadMessage(502, "status_line")
-    return _pack(line, headers)
+    return _pack(b"%d %d" % (status, body), headers)
 
 
 def unpack_response(data: bytes) -> tuple[int, int, Fields]:
@@ -67,11 +71,9 @@ def unpack_response(data: bytes) -> tuple[int, int, Fields]:
     @raise BadMessage: for what L{pack_response} does not write.
     """
     lines = data.split(b"\n")
-    match = _response_line(lines[0])
-    if match is None:
-        raise BadMessage(502, "status_line")
+    status, body = _response_parts(lines[0])
     del lines[0]
-    return int(match[1]), int(match[2]), _read(lines)
+    return status, body, _read(lines)
 
 
 def pack_trailers(trailers: Fields) -> bytes:
@@ -99,7 +101,39 @@ def _pack(line: bytes, headers: Fields) -> bytes:
 
 def _read(lines: list[bytes]) -> Fields:
     headers = read_lines(lines)
-    # There is one way to write a line: what differs from it, if only by a blank, is none of ours.
-    if headers is None or [each.line for each in headers] != lines:
+    if headers is None:
         raise BadMessage(400, "header")
+    for each in headers:
+        # There is one way to write a line: what differs from it, if only by a blank, is none of ours.
+        if not each.exact:
+            raise BadMessage(400, "header")
     return headers
+
+
+def _request_parts(line: bytes) -> tuple[bytes, bytes]:
+    """Method and target of a first line."""
+    parts = _request_lines.get(line)
+    if parts is None:
+        match = _request_line(line)
+        if match is None:
+            raise BadMessage(400, "request_line")
+        parts = (match[1], match[2])
+        if len(line) <= MEMO_LINE_SIZE:
+            if len(_request_lines) >= MEMO_LINES:
+                _request_lines.clear()
+            _request_lines[line] = parts
+    return parts
+
+
+def _response_parts(line: bytes) -> tuple[int, int]:
+    """Status and length of a first line."""
+    parts = _response_lines.get(line)
+    if parts is None:
+        match = _response_line(line)
+        if match is None:
+            raise BadMessage(502, "status_line")
+        parts = (int(match[1]), int(match[2]))
+        if len(_response_lines) >= MEMO_LINES:
+            _response_lines.clear()
+        _response_lines[line] = parts
+    return parts

@@ -129,6 +129,8 @@ class SecuredConnection(BareProtocol):
     _linger: IDelayedCall | None = None
     _producing = False
     _answers = 0
+    # Whether OpenSSL holds the first part of a record, which then is longer than what comes next.
+    _in_record = True
 
     def __init__(
         self,
@@ -187,14 +189,18 @@ class SecuredConnection(BareProtocol):
     def _decrypt(self, into: list[bytes]) -> ssl.SSLError | None:
         read, incoming = self._decrypted, self._incoming
         try:
-            while chunk := read(RECORD_SIZE):
+            # No more room than what came can fill: it is made anew for each piece.
+            size = RECORD_SIZE if self._in_record else min(RECORD_SIZE, incoming.pending or RECORD_SIZE)
+            while chunk := read(size):
                 into.append(chunk)
+                self._in_record = False
                 # Asking once more only to hear that there is nothing costs more than half a read.
                 if not incoming.pending:
                     return None
+                size = min(RECORD_SIZE, incoming.pending)
             self._complete = True
         except ssl.SSLWantReadError:
-            pass
+            self._in_record = True
         except ssl.SSLZeroReturnError:
             self._complete = True
         except ssl.SSLError as error:

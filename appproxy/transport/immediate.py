@@ -25,6 +25,9 @@ READ_SIZE: Final = 64 * 1024
 """Bytes of one C{recv}. More made TLS on top of it dearer: its buffers left the processor's cache."""
 
 
+FIRST_READ_SIZE: Final = 8 * 1024
+"""Of the first one, and of each after one that brought less: a browser's request is no longer."""
+
 MAXIMUM_PIECES: Final = 64
 """What one C{sendmsg} is given: a megabyte of records, and far less than any kernel's limit."""
 
@@ -38,6 +41,7 @@ class SendsAtOnce:
     """
 
     _direct = True
+    _read_size = FIRST_READ_SIZE
     _stays_indirect = False
 
     def write(self: Any, data: bytes) -> None:
@@ -69,13 +73,15 @@ class SendsAtOnce:
     def doRead(self: Any) -> Any:
         """Hand up what came."""
         try:
-            data = self.socket.recv(READ_SIZE)
+            data = self.socket.recv(self._read_size)
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
         if not data:
             return CONNECTION_DONE
+        # Room is made for as much as may come: little, until there is much.
+        self._read_size = READ_SIZE if len(data) >= FIRST_READ_SIZE else FIRST_READ_SIZE
         self.protocol.dataReceived(data)
         return None
 
