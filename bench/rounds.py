@@ -58,13 +58,29 @@ class Rounds:
         self.measured = Measured()
 
     def warm_up(self) -> None:
-        """Send each system every request once, for nothing: what is measured is a service that runs."""
+        """
+        Send each system every request once, for nothing: what is measured is a service that runs.
+
+        @raise BenchError: if the first system, which is ours, cannot do that. Others are left out.
+        """
+        warm: list[System] = []
         for system in self._systems:
             tell(f"warming up {system.name}")
-            seconds, sent = _WARM_UP_SECONDS, 0
-            while sent < REQUESTS and seconds <= _LONGEST_WARM_UP_SECONDS:
-                sent = self._measure(system, _WARM_UP, seconds).wrk.requests
-                seconds *= 2
+            try:
+                self._warm_up(system)
+            except BenchError as error:
+                if not warm:
+                    raise
+                tell(f"left out: {error}")
+            else:
+                warm.append(system)
+        self._systems = warm
+
+    def _warm_up(self, system: System) -> None:
+        seconds, sent = _WARM_UP_SECONDS, 0
+        while sent < REQUESTS and seconds <= _LONGEST_WARM_UP_SECONDS:
+            sent = self._measure(system, _WARM_UP, seconds).wrk.requests
+            seconds *= 2
 
     def load(
         self,
