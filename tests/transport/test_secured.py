@@ -94,6 +94,11 @@ class BytesTests(InMemoryCase):
 class FastBytesTests(FastLayer, BytesTests):
     """The same for our own layer."""
 
+    def test_what_is_wrapped(self) -> None:
+        """What C{SSLObject} wraps is where it was: its methods are called past it."""
+        tls: Any = self.above.transport.getHandle()
+        self.assertTrue(callable(tls._sslobj.read) and callable(tls._sslobj.write))
+
     def test_one_write_each(self) -> None:
         """One write is one write below, however many its pieces; what is read comes record by record."""
         writes: list[int] = []
