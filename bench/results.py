@@ -23,7 +23,7 @@ def machine() -> Values:
     return {
         "cores": CORES,
         "processor": _processor(),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "nginx": _version("nginx", "-v"),
     }
