@@ -9,7 +9,7 @@ a browser and every answer of a server, so what was read is remembered by line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.names import AUTHORIZATION, COOKIE, SET_COOKIE, Name, is_token, known_name, name_of
@@ -28,6 +28,8 @@ _IN_VALUES: Final = bytes(code for code in range(256) if code == 9 or (code >= 3
 
 _NOT_REMEMBERED: Final = frozenset({COOKIE, SET_COOKIE, AUTHORIZATION})
 """Secrets, of which each user has others."""
+
+_T = TypeVar("_T")
 
 Pair: TypeAlias = tuple[bytes, bytes]
 
@@ -82,6 +84,14 @@ Fields: TypeAlias = list[Field]
 _remembered: Final[dict[bytes, Field]] = {}
 
 
+def remember(memo: dict[bytes, _T], line: bytes, meaning: _T) -> None:
+    """Keep what a line means, if it is short; a memo that is full starts anew."""
+    if len(line) <= MEMO_LINE_SIZE:
+        if len(memo) >= MEMO_LINES:
+            memo.clear()
+        memo[line] = meaning
+
+
 def field(name: bytes, value: bytes) -> Field:
     """
     A header of ours.
@@ -124,10 +134,8 @@ def read_line(line: bytes) -> Field | None:
         return None
     read = Field(name, value, known)
     read.exact = read.line == line
-    if len(line) <= MEMO_LINE_SIZE and read.kind not in _NOT_REMEMBERED:
-        if len(_remembered) >= MEMO_LINES:
-            _remembered.clear()
-        _remembered[line] = read
+    if read.kind not in _NOT_REMEMBERED:
+        remember(_remembered, line, read)
     return read
 
 

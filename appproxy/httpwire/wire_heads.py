@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import MEMO_LINE_SIZE, MEMO_LINES, Fields, read_lines
+from appproxy.httpwire.field import Fields, read_lines, remember
 from appproxy.httpwire.heads import NO_BODY
 
 _request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!-~]+)").fullmatch
@@ -118,10 +118,7 @@ def _request_parts(line: bytes) -> tuple[bytes, bytes]:
         if match is None:
             raise BadMessage(400, "request_line")
         parts = (match[1], match[2])
-        if len(line) <= MEMO_LINE_SIZE:
-            if len(_request_lines) >= MEMO_LINES:
-                _request_lines.clear()
-            _request_lines[line] = parts
+        remember(_request_lines, line, parts)
     return parts
 
 
@@ -133,7 +130,5 @@ def _response_parts(line: bytes) -> tuple[int, int]:
         if match is None:
             raise BadMessage(502, "status_line")
         parts = (int(match[1]), int(match[2]))
-        if len(_response_lines) >= MEMO_LINES:
-            _response_lines.clear()
-        _response_lines[line] = parts
+        remember(_response_lines, line, parts)
     return parts

@@ -10,14 +10,14 @@ from http import HTTPStatus
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import MEMO_LINE_SIZE, MEMO_LINES, Field, Fields, field
+from appproxy.httpwire.field import Field, Fields, field, remember
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.names import name_of
 
 _request_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.1").fullmatch
 
 # Those that were checked lately.
-_request_lines: Final[set[bytes]] = set()
+_request_lines: Final[dict[bytes, bool]] = {}
 
 _reason: Final = re.compile(rb"[\t -~\x80-\xff]*").fullmatch
 
@@ -42,10 +42,7 @@ def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
     if line not in _request_lines:
         if not _request_line(line):
             raise BadMessage(400, "request_line")
-        if len(line) <= MEMO_LINE_SIZE:
-            if len(_request_lines) >= MEMO_LINES:
-                _request_lines.clear()
-            _request_lines.add(line)
+        remember(_request_lines, line, True)
     return _write(line, headers)
 
 
