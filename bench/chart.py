@@ -22,11 +22,13 @@ _HEAD: Final = 26
 _MARGIN: Final = 16
 
 _STYLE: Final = """\
+svg { background: #ffffff; }
 text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .title { font-weight: 600; }
 .ours { fill: #0969da; } .ours-2 { fill: #54aeff; }
 .other { fill: #8c959f; } .other-2 { fill: #c4cad0; }
 @media (prefers-color-scheme: dark) {
+  svg { background: #0d1117; }
   text { fill: #e6edf3; }
   .ours { fill: #4493f8; } .ours-2 { fill: #1f6feb; }
   .other { fill: #9198a1; } .other-2 { fill: #59616b; }
