@@ -18,11 +18,12 @@ from twisted.internet.task import Clock
 from appproxy.connector.pool import Pool
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served
+from appproxy.httpwire.block import Block, Blocks
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, ResponseHead
 from appproxy.httpwire.request_parser import RequestParser
 from appproxy.httpwire.response_parser import ResponseParser
-from appproxy.httpwire.rules import forwarded, rebuild_response, request_id
+from appproxy.httpwire.rules import forwarded, rebuild_response
 from appproxy.httpwire.wire_heads import pack_request, pack_response, unpack_request, unpack_response
 from appproxy.httpwire.writer import Framer, write_response
 from appproxy.model.application import backend_view
@@ -223,14 +224,13 @@ def _bookkeeping(stages: Stages) -> list[Part]:
     ]
 
 
-def _forwarding(head: Any) -> Fields:
-    way = forwarded("127.0.0.1", head.host, b"https", PORT)
-    return [*way, request_id("01ARZ3NDEKTSV4RRFFQ69G5FAV")]
+def _forwarding(head: Any) -> Block:
+    return forwarded("127.0.0.1", head.host, b"https", PORT)
 
 
-def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Fields]]:
+def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Blocks]]:
     rules = stages.verdicts[0].view.rules
-    return [(head.method, head.target, rules.rebuild(head) + _forwarding(head)) for head in stages.heads]
+    return [(head.method, head.target, [*rules.rebuild(head), _forwarding(head)]) for head in stages.heads]
 
 
 def _packed(stages: Stages) -> list[bytes]:

@@ -8,7 +8,8 @@ from typing import Final
 
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.verdict import Forward
-from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
+from appproxy.httpwire.authentication import request_binds_connection
+from appproxy.httpwire.block import Block
 from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, RequestHead
 from appproxy.httpwire.rules import forwarded
@@ -61,7 +62,7 @@ class Attempts:
         stay_with = self._client.bound_to(self._forward.view.group)
         stream, self._link = opener.open(self._request, handler, self._avoid, stay_with)
         self._transaction.connector = self._link.name
-        if binds_connection(self._head.headers, AUTHORIZATION):
+        if request_binds_connection(self._head.blocks):
             self.bind()
         return stream
 
@@ -98,11 +99,11 @@ def _stream_request(
 ) -> StreamRequest:
     view, facts, upgrade = forward.view, client.facts, head.upgrade
     headers = view.rules.rebuild(head)
-    headers += forwarded(facts.client_address, head.host, facts.scheme, facts.port)
+    headers.append(forwarded(facts.client_address, head.host, facts.scheme, facts.port))
     if upgrade is not None:
-        headers.append(field(b"Upgrade", upgrade))
+        headers.append(Block([field(b"Upgrade", upgrade)]))
     elif head.expects_continue:
-        headers.append(field(b"Expect", b"100-continue"))
+        headers.append(Block([field(b"Expect", b"100-continue")]))
     return StreamRequest(
         view.id,
         view.group,

@@ -38,12 +38,12 @@ def header_values(head: RequestHead, name: bytes) -> list[bytes]:
 
 def session_cookie(head: RequestHead) -> bytes | None:
     """Our session cookie, if the request carries exactly one."""
-    return own_cookie(head.cookie, SESSION_COOKIE)
+    return own_cookie(head.own_cookies, SESSION_COOKIE)
 
 
 def browser_value(head: RequestHead) -> bytes | None:
     """The random value that ties sign-ins at this host to the browser, if it has one already."""
-    return own_cookie(head.cookie, SIGN_IN_COOKIE)
+    return own_cookie(head.own_cookies, SIGN_IN_COOKIE)
 
 
 def is_navigation(head: RequestHead) -> bool:

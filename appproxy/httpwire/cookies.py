@@ -12,11 +12,41 @@ OUR_PREFIX: Final = b"__Host-appproxy-"
 _OURS: Final = b"__host-appproxy"
 
 
+def divide(cookie: bytes) -> tuple[bytes, bytes]:
+    """
+    Part our cookies, in every case, quoting and spacing, from the application's.
+
+    What merely contains our prefix counts as ours: it has no business there.
+
+    @param cookie: all Cookie headers as one value.
+    @return: ours, for L{own_cookie} to read; and all others.
+    """
+    lowered = cookie.lower()
+    at = lowered.find(_OURS)
+    if at < 0:
+        return b"", cookie
+    ours: list[bytes] = []
+    others: list[bytes] = []
+    begin, size = 0, len(cookie)
+    while at >= 0:
+        own = cookie.rfind(b";", begin, at) + 1
+        if own > begin:
+            others.append(cookie[begin:own])
+            begin = own
+        end = cookie.find(b";", at) + 1 or size
+        ours.append(cookie[begin:end])
+        begin = end
+        at = lowered.find(_OURS, begin) if begin < size else -1
+    if begin < size:
+        others.append(cookie[begin:])
+    return b"".join(ours), b"".join(others).strip(b" \t;")
+
+
 def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
     """
     The value of one of our cookies.
 
-    @param cookie: all Cookie headers as one value (C{RequestHead.cookie}).
+    @param cookie: our cookies (C{RequestHead.own_cookies}), or all of them.
     @param name: the exact name.
     @return: its value; L{None} if it is not there, or more than once: a C{__Host-}
         cookie has no twin (RFC 6265bis, section 4.1.3.2), and whoever planted the
@@ -39,23 +69,9 @@ def _among_look_alikes(cookie: bytes, start: bytes) -> bytes | None:
 
 def without_own_cookies(cookie: bytes) -> bytes:
     """
-    Cut our cookies out of a Cookie value, in every case, quoting and spacing.
-
-    What merely contains our prefix goes as well: it has no business there.
+    Cut our cookies out of a Cookie value, as L{divide} does.
     """
-    lowered = cookie.lower()
-    at = lowered.find(_OURS)
-    if at < 0:
-        return cookie
-    kept = []
-    begin = 0
-    while at >= 0:
-        kept.append(cookie[begin : cookie.rfind(b";", begin, at) + 1])
-        end = cookie.find(b";", at)
-        begin = end + 1 if end >= 0 else len(cookie)
-        at = lowered.find(_OURS, begin)
-    kept.append(cookie[begin:])
-    return b"".join(kept).strip(b" \t;")
+    return divide(cookie)[1]
 
 
 def for_host_only(set_cookie: bytes, host: bytes) -> bytes:

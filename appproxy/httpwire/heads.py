@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from appproxy.httpwire.block import Blocks, fields_of
 from appproxy.httpwire.field import Fields
 
 UNTIL_END: Final = -1
@@ -38,17 +39,18 @@ class RequestHead:
     @ivar keep_alive: whether the client lets the connection live on.
     @ivar upgrade: the lower-case token of a possible upgrade: only on a
         HTTP/1.1 GET without body whose Connection names it.
-    @ivar headers: names as received (case kept), values without outer blanks.
+    @ivar blocks: the headers: names as received (case kept), values without outer blanks.
     @ivar expects_continue: whether the client waits for a 100.
     @ivar connection: the lower-case tokens of Connection.
-    @ivar cookie: all Cookie headers as one value; empty if there is none.
+    @ivar cookie: all Cookie headers as one value, without our own cookies; empty if there is none.
+    @ivar own_cookies: our own cookies out of them, and what only looks like them.
     @ivar user_agent: the first User-Agent; empty if there is none.
     """
 
     method: bytes
     target: bytes
     version: tuple[int, int]
-    headers: Fields
+    blocks: Blocks
     host: bytes
     port: int | None
     body: int
@@ -57,6 +59,7 @@ class RequestHead:
     expects_continue: bool
     connection: frozenset[bytes]
     cookie: bytes
+    own_cookies: bytes
     user_agent: bytes
 
     def __init__(
@@ -64,7 +67,7 @@ class RequestHead:
         method: bytes,
         target: bytes,
         version: tuple[int, int],
-        headers: Fields,
+        blocks: Blocks,
         host: bytes,
         port: int | None,
         body: int,
@@ -73,12 +76,13 @@ class RequestHead:
         expects_continue: bool = False,
         connection: frozenset[bytes] = NO_TOKENS,
         cookie: bytes = b"",
+        own_cookies: bytes = b"",
         user_agent: bytes = b"",
     ) -> None:
         self.method = method
         self.target = target
         self.version = version
-        self.headers = headers
+        self.blocks = blocks
         self.host = host
         self.port = port
         self.body = body
@@ -87,7 +91,13 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.connection = connection
         self.cookie = cookie
+        self.own_cookies = own_cookies
         self.user_agent = user_agent
+
+    @property
+    def headers(self) -> Fields:
+        """All headers, in their order."""
+        return fields_of(self.blocks)
 
 
 @dataclass(slots=True, init=False)

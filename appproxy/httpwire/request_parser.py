@@ -2,9 +2,10 @@
 Requests of one client connection, one at a time.
 
 The head is gathered, bounded and measured first. A head of plain lines, none of
-which decides what follows it, is read here; llhttp judges every other one
-besides, and all that decides framing, host and upgrade is checked here as well,
-since llhttp accepts too much. Bodies are counted or de-chunked here.
+which decides what follows it, is read here, most of it in blocks that came before
+(L{appproxy.httpwire.block}); llhttp judges every other one besides, and all that
+decides framing, host and upgrade is checked here as well, since llhttp accepts too
+much. Bodies are counted or de-chunked here.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Final, TypeAlias
 
 import httptools
 
+from appproxy.httpwire.block import Block, BlockMemo, Blocks, marked_of
 from appproxy.httpwire.chunked import ChunkedDecoder
+from appproxy.httpwire.cookies import divide
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, read_lines
+from appproxy.httpwire.field import Field, is_value, remember
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, RequestHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import (
@@ -30,6 +33,7 @@ from appproxy.httpwire.names import (
     UPGRADE,
     USER_AGENT,
     is_token,
+    name_of,
 )
 from appproxy.httpwire.values import (
     chunked_length,
@@ -49,7 +53,7 @@ UPGRADE_WAITING_LIMIT: Final = 16 * 1024
 
 _METHOD_SIZE: Final = 64
 
-_request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!\"$-~]+) HTTP/1\.([01])\r\n").match
+_request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!\"$-~]+) HTTP/1\.([01])").fullmatch
 _parts_of_line: Final = re.compile(rb"([^ ]*) ([^ ]*) (.*)", re.DOTALL).fullmatch
 _absolute_form: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL).fullmatch
 _bad_line_end: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|\x00").search
@@ -58,7 +62,20 @@ _bad_line_end: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|\x00").search
 # things of its own for CONNECT and PRI.
 _SHOWN_AS_SENT: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 
-_VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
+_HTTP_1_0: Final = (1, 0)
+_HTTP_1_1: Final = (1, 1)
+
+_HEAD_END: Final = b"\r\n\r\n"
+_LINE_FEED: Final = 10
+_COOKIE_LINE: Final = b"\r\nCookie:"
+_REFERER_LINE: Final = b"\r\nReferer:"
+"""What differs between two requests of a browser stands in these lines; the rest is remembered in blocks."""
+
+_COOKIE: Final = name_of(b"Cookie")
+_memo: Final = BlockMemo(b"\r\n")
+
+# Method, target and minor version of first lines that were read lately.
+_request_lines: Final[dict[bytes, tuple[bytes, bytes, int]]] = {}
 
 _HEAD, _LENGTH, _CHUNKED, _ASKING, _COMPLETE, _UPGRADED, _FAILED = range(7)
 
@@ -117,9 +134,15 @@ class RequestParser:
         """
         try:
             if self._state == _HEAD and not self._waiting:
-                end = data.find(b"\r\n\r\n")
-                if end >= 0:
-                    return self._message(data, end + 4)
+                if data.endswith(_HEAD_END):
+                    # Mostly one head and nothing else. Whatever is not just that is read again below.
+                    line_end = data.find(b"\r\n")
+                    blocks = _read_blocks(data, line_end, len(data))
+                    if blocks is not None:
+                        return self._message(data, line_end, len(data), blocks)
+                end = data.find(_HEAD_END) + 4
+                if end > 3:
+                    return self._first_message(data, end)
             return self._feed(data)
         except BadMessage:
             self._state = _FAILED
@@ -191,7 +214,7 @@ class RequestParser:
             return []
         data = bytes(self._waiting)
         self._waiting.clear()
-        return self._message(data, end + 4)
+        return self._first_message(data, end + 4)
 
     def _check_partial_head(self, start: int) -> None:
         """Refuse early what can never become a head."""
@@ -205,13 +228,20 @@ class RequestParser:
         if _bad_line_end(waiting, start):
             raise BadMessage(400, "line_end")
         if line_end >= 0:
-            if start <= line_end + 2 and not _request_line(waiting):
-                raise _bad_request_line(bytes(waiting[:line_end]))
+            if start <= line_end + 2:
+                _request_parts(bytes(waiting[:line_end]))
         elif waiting[:1] and not is_token(waiting[:1]):
             raise BadMessage(400, "method")
 
-    def _message(self, data: bytes, end: int) -> list[RequestEvent]:
-        head = self._head(data, end)
+    def _first_message(self, data: bytes, end: int) -> list[RequestEvent]:
+        line_end = data.find(b"\r\n")
+        return self._message(data, line_end, end, _read_blocks(data, line_end, end))
+
+    def _message(self, data: bytes, line_end: int, end: int, blocks: Blocks | None) -> list[RequestEvent]:
+        head = self._head(data, line_end, end, blocks)
+        if head.body == NO_BODY and head.upgrade is None and end == len(data):
+            self._state = _COMPLETE
+            return [head, END]
         events: list[RequestEvent] = [head]
         rest = data[end:]
         if head.upgrade is not None:
@@ -227,29 +257,23 @@ class RequestParser:
             self._body(rest, events)
         return events
 
-    def _head(self, data: bytes, end: int) -> RequestHead:
+    def _head(self, data: bytes, line_end: int, end: int, blocks: Blocks | None) -> RequestHead:
         limits = self._limits
         if end > limits.head_size:
             raise BadMessage(431, "head_too_large")
-        match = _request_line(data)
-        if match is None:
-            raise _bad_request_line(data[: data.index(b"\r\n")])
-        method, target, digit = match.groups()
+        method, target, minor = _request_parts(data[:line_end])
         if len(target) > limits.target_size:
             raise BadMessage(414, "target_too_long")
-        line_end = match.end()
-        lines = data[line_end : end - 4].split(b"\r\n") if line_end < end - 2 else []
-        if len(lines) > limits.header_count:
+        if (_count(blocks) if blocks is not None else data.count(b"\r\n", 0, end) - 2) > limits.header_count:
             raise BadMessage(431, "too_many_headers")
         if method == b"CONNECT":
             raise BadMessage(405, "connect")
-        headers = read_lines(lines)
-        if headers is None or _decides_framing(headers):
+        if blocks is None or _decides_framing(blocks):
             # What decides where the message ends, or is not plain, llhttp judges besides us.
             judge_head(httptools.HttpRequestParser, _shown(method, data[:end]), 400)
-        if headers is None:
+        if blocks is None:
             raise BadMessage(400, "head")
-        return _make_head(method, target, digit, headers)
+        return _make_head(method, target, minor, blocks)
 
     def _begin_body(self, length: int) -> None:
         if length == UNTIL_END:
@@ -288,9 +312,87 @@ class RequestParser:
             raise BadMessage(400, "bytes_before_upgrade" if asking else "too_much_pipelined")
 
 
-def _decides_framing(headers: Fields) -> bool:
-    for each in headers:  # noqa: SIM110 (a generator costs twice as much, on every request)
-        if each.kind >= FRAMES_FROM:
+def _read_blocks(data: bytes, at: int, end: int) -> Blocks | None:
+    """
+    Read a head's headers.
+
+    @param at: where its first line ends.
+    @param end: where the head ends, with the empty line.
+    @return: L{None} if one of its lines is not plainly a header.
+    """
+    end -= 4
+    blocks: Blocks = []
+    cookie = data.rfind(_COOKIE_LINE, at, end)
+    referer = data.rfind(_REFERER_LINE, at, end)
+    for start in (cookie, referer) if cookie < referer else (referer, cookie):
+        if start < 0:
+            continue
+        if start > at and not _read_into(blocks, data, at, start):
+            return None
+        at = data.find(b"\r", start + 2, end)
+        if at < 0:
+            at = end
+        if start == cookie:
+            if not _cookie_into(blocks, data[start + len(_COOKIE_LINE) : at]):
+                return None
+        elif not _read_into(blocks, data, start, at):
+            return None
+    if at < end and not _read_into(blocks, data, at, end):
+        return None
+    return blocks
+
+
+def _read_into(blocks: Blocks, data: bytes, start: int, end: int) -> bool:
+    """
+    Read the lines between two line ends.
+
+    @param start: of the line end before the first of them.
+    @return: whether they are plainly headers.
+    """
+    if data[start + 1] != _LINE_FEED:  # a carriage return alone: it ends no line
+        return False
+    block = _memo.read(data[start + 2 : end])
+    if block is None:
+        return False
+    blocks.append(block)
+    return True
+
+
+def _cookie_into(blocks: Blocks, value: bytes) -> bool:
+    """Read a Cookie line: a secret, which is not remembered."""
+    value = value.strip(b" \t")
+    if not is_value(value):
+        return False
+    blocks.append(Block([Field(b"Cookie", value, _COOKIE)]))
+    return True
+
+
+def _count(blocks: Blocks) -> int:
+    count = 0
+    for each in blocks:
+        count += len(each.fields)
+    return count
+
+
+def _request_parts(line: bytes) -> tuple[bytes, bytes, int]:
+    """
+    Method, target and minor version.
+
+    @raise BadMessage: naming the rule that the line breaks.
+    """
+    parts = _request_lines.get(line)
+    if parts is None:
+        match = _request_line(line)
+        if match is None:
+            raise _bad_request_line(line)
+        parts = (match[1], match[2], 1 if match[3] == b"1" else 0)
+        remember(_request_lines, line, parts)
+    return parts
+
+
+def _decides_framing(blocks: Blocks) -> bool:
+    for each in blocks:  # noqa: SIM110 (a generator costs twice as much, on every request)
+        if each.frames:
             return True
     return False
 
@@ -300,16 +402,15 @@ def _shown(method: bytes, head: bytes) -> bytes:
     return head if method in _SHOWN_AS_SENT else b"POST" + head[len(method) :]
 
 
-def _make_head(method: bytes, target: bytes, digit: bytes, headers: Fields) -> RequestHead:
+def _make_head(method: bytes, target: bytes, minor: int, blocks: Blocks) -> RequestHead:
     """Build the head from its headers; every check of framing, host and upgrade."""
-    minor = 1 if digit == b"1" else 0
     host_value: bytes | None = None
     upgrades: list[bytes] = []
     expects = False
     body = NO_BODY
     tokens = NO_TOKENS
     cookie = user_agent = b""
-    for each in headers:
+    for each in marked_of(blocks):
         kind = each.kind
         value = each.value
         if kind == HOST:
@@ -333,11 +434,12 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Fields) -> R
     host, port = parse_host(host_value)
     if target[0] != 0x2F:
         target = _other_form(method, target, (host, port))
+    own_cookies, cookie = divide(cookie)
     return RequestHead(
         method,
         target,
-        _VERSIONS[digit],
-        headers,
+        _HTTP_1_1 if minor else _HTTP_1_0,
+        blocks,
         host,
         port,
         body,
@@ -346,6 +448,7 @@ def _make_head(method: bytes, target: bytes, digit: bytes, headers: Fields) -> R
         expects and body not in (0, NO_BODY),
         tokens,
         cookie,
+        own_cookies,
         user_agent,
     )
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from appproxy.httpwire.cookies import for_host_only, sets_own_cookie, without_own_cookies
+from appproxy.httpwire.block import Block, Blocks, blocks_of, fields_of
+from appproxy.httpwire.cookies import for_host_only, sets_own_cookie
 from appproxy.httpwire.field import Field, Fields, field
 from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.names import CONTENT_LENGTH, is_token, name_of, plain_names
@@ -29,7 +30,7 @@ _FORWARDED_MEMO: Final = 4096
 _DEFAULT_PORTS: Final = {b"http": 80, b"https": 443}
 
 
-def forwarded(client_address: str, host: bytes, scheme: bytes, port: int) -> Fields:
+def forwarded(client_address: str, host: bytes, scheme: bytes, port: int) -> Block:
     """
     What the application is told about the request's way to us: always our own
     reckoning, never what a client said.
@@ -38,7 +39,7 @@ def forwarded(client_address: str, host: bytes, scheme: bytes, port: int) -> Fie
     @param host: without port.
     @param port: the port that the client used.
     """
-    return list(_way(client_address, host, scheme, port))
+    return _way(client_address, host, scheme, port)
 
 
 def request_id(transaction_id: str) -> Field:
@@ -51,7 +52,7 @@ def request_id(transaction_id: str) -> Field:
 
 
 @lru_cache(_FORWARDED_MEMO)
-def _way(client_address: str, host: bytes, scheme: bytes, port: int) -> tuple[Field, ...]:
+def _way(client_address: str, host: bytes, scheme: bytes, port: int) -> Block:
     authority = host if port == _DEFAULT_PORTS.get(scheme) else b"%b:%d" % (host, port)
     client, node = _client(client_address)
     parameters = b"for=%b;host=%b;proto=%b" % (node, _quoted(authority), scheme)
@@ -63,7 +64,7 @@ def _way(client_address: str, host: bytes, scheme: bytes, port: int) -> tuple[Fi
     ]
     if client:
         headers.insert(0, field(b"X-Forwarded-For", client))
-    return tuple(headers)
+    return Block(headers)
 
 
 def _client(address: str) -> tuple[bytes, bytes]:
@@ -100,26 +101,23 @@ class RequestRules:
         """
         self._identity = plain_names(identity_headers)
 
-    def rebuild(self, head: RequestHead) -> Fields:
+    def rebuild(self, head: RequestHead) -> Blocks:
         """
         The headers of a request that may reach the application, without our
         cookies; all that the proxy adds comes after.
         """
         identity = self._identity
-        headers = [
-            each for each in head.headers if each.known.in_requests and each.known.plain not in identity
-        ]
+        headers: Blocks = []
+        for block in head.blocks:
+            passing = block.passing(identity)
+            if passing is not None:
+                headers.append(passing)
         named = head.connection
-        cookie = head.cookie
         if not named <= _USUAL_TOKENS:
-            headers = [each for each in headers if each.known.lower not in named]
-            if b"cookie" in named:
-                cookie = b""
-        if cookie:
-            cookie = without_own_cookies(cookie)
-            if cookie:
-                # Only the parser makes heads, of values that it has read.
-                headers.append(Field(b"Cookie", cookie, _COOKIE))
+            headers = _without(headers, named)
+        if head.cookie and b"cookie" not in named:
+            # Only the parser makes heads, of values that it has read.
+            headers.append(Block([Field(b"Cookie", head.cookie, _COOKIE)]))
         return headers
 
     def filter_trailers(self, trailers: Fields) -> Fields:
@@ -132,6 +130,10 @@ class RequestRules:
             for each in trailers
             if each.known.in_trailers and each.known.in_requests and each.known.plain not in identity
         ]
+
+
+def _without(headers: Blocks, named: frozenset[bytes]) -> Blocks:
+    return blocks_of([each for each in fields_of(headers) if each.known.lower not in named])
 
 
 def rebuild_response(headers: Fields, keep_length: bool = False, host: bytes = b"") -> Fields:

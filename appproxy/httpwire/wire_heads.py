@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, read_lines, remember
 from appproxy.httpwire.heads import NO_BODY
@@ -27,7 +28,7 @@ _request_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
 _response_lines: Final[dict[bytes, tuple[int, int]]] = {}
 
 
-def pack_request(method: bytes, target: bytes, headers: Fields) -> bytes:
+def pack_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
     """
     Write a request's head.
 
@@ -35,7 +36,10 @@ def pack_request(method: bytes, target: bytes, headers: Fields) -> bytes:
     """
     line = method + b" " + target
     _request_parts(line)
-    return _pack(line, headers)
+    lines = [line]
+    for each in headers:
+        lines.append(each.text)
+    return b"\n".join(lines)
 
 
 def unpack_request(data: bytes) -> tuple[bytes, bytes, Fields]:

@@ -19,6 +19,7 @@ from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.pool import Pool
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.tunnel_end import TunnelEnd
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import Fields, Pair, fields
 from appproxy.httpwire.heads import NO_BODY
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
@@ -289,7 +290,7 @@ class Edge:
             digest_of(principal.encoded) if principal is not None else bytes(8),
             body,
             upgrade,
-            pack_request(method, target, fields(headers)),
+            pack_request(method, target, blocks_of(fields(headers))),
             client,
         )
         answer = Answer()

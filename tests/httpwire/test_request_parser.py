@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire.block import Block
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, RequestHead
@@ -61,7 +62,7 @@ class HeadTests(SynchronousTestCase):
                     b"GET",
                     b"/x?y",
                     (1, 1),
-                    [field(b"Host", b"a.example")],
+                    [Block([field(b"Host", b"a.example")])],
                     b"a.example",
                     None,
                     NO_BODY,

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Pair, field, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
@@ -57,7 +58,7 @@ class RoundTripTests(SynchronousTestCase):
     @given(tokens, st.text(alphabet="/abc?%=&", min_size=1).map(str.encode), headers_of_any_kind)
     def test_request(self, method: bytes, target: bytes, headers: list[Pair]) -> None:
         """A request's head crosses the tunnel unchanged."""
-        packed = pack_request(method, target, fields(headers))
+        packed = pack_request(method, target, blocks_of(fields(headers)))
         self.assertEqual(unpack_request(packed), (method, target, headers))
 
     @settings(max_examples=100, deadline=None)
@@ -120,7 +121,8 @@ class RefusalTests(SynchronousTestCase):
             request = unpack_request(data)
         except BadMessage:
             return
-        self.assertEqual(pack_request(*request), data)
+        method, target, headers = request
+        self.assertEqual(pack_request(method, target, blocks_of(headers)), data)
 
     def test_lengths(self) -> None:
         """The special lengths have their own spelling."""

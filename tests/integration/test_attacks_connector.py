@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import Pair, fields
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
 from appproxy.model.application import Backend
@@ -121,7 +122,7 @@ class StolenRelayTests(MachineTestCase):
             (b"GET", b"/", [(b"Upgrade", b"websocket")]),
         ]
         for method, target, headers in heads:
-            recorder = self.relay.ask("ours", pack_request(method, target, fields(headers)))
+            recorder = self.relay.ask("ours", pack_request(method, target, blocks_of(fields(headers))))
             self.assert_refused(recorder, "bug")
         for target in (b"/part/../x", b"/part/%2e%2e/x", b"/part/..;/x", b"/other"):
             self.assert_refused(self.relay.ask("part", pack_request(b"GET", target, [])), "bug")
@@ -149,7 +150,9 @@ class StolenRelayTests(MachineTestCase):
             "private", self.backend.internal_url, pre_authentication="sign_in", sso=sso
         )
         self.relay.serve([private])
-        head = pack_request(b"GET", b"/", fields([(b"x_remote_user", b"evil"), (b"X.Remote.User", b"evil")]))
+        head = pack_request(
+            b"GET", b"/", blocks_of(fields([(b"x_remote_user", b"evil"), (b"X.Remote.User", b"evil")]))
+        )
         self.assert_refused(self.relay.ask("private", head), "backend_not_allowed")
         ada = Principal("https://idp.example", "ada", "0" * 32, user_principal_name="ada@example.com")
         eve = Principal("https://idp.example", "eve", "1" * 32, user_principal_name="eve\r\nX-Admin: 1")
