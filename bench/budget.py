@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from appproxy.connector.pool import Pool
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served
-from appproxy.httpwire.block import Block, Blocks
+from appproxy.httpwire.block import Block, Blocks, blocks_of, fields_of
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, ResponseHead
 from appproxy.httpwire.request_parser import RequestParser
@@ -162,15 +162,15 @@ def _connector(stages: Stages) -> list[Part]:
 
     def write(request: Any) -> None:
         method, target, headers, user = request
-        request_head(served, method, target, headers, served.sign_on.headers(user), NO_BODY, False)
+        request_head(served, method, target, fields_of(headers), served.sign_on.headers(user), NO_BODY, False)
 
     def parse(answer: bytes) -> None:
         parser.feed(answer)
         parser.reset(b"GET")
 
     pair = TunnelPair(_packed_answer(), _BODY)
-    translate, inside = served.translator.request_headers, [request[2] for request in unpacked]
-    headers = _answer_head().headers
+    translate, inside = served.translator.request_headers, [fields_of(request[2]) for request in unpacked]
+    headers = blocks_of(_answer_head().headers)
     batches = [packed[start : start + _AT_ONCE] for start in range(0, len(packed) - _AT_ONCE, _AT_ONCE)]
     return [
         Part("tunnel: request and answer", "both", pair.exchange, batches, requests=_AT_ONCE),
@@ -192,9 +192,9 @@ def _edge_way_out(stages: Stages) -> list[Part]:
     packed = [_packed_answer()] * len(stages.heads)
     headers = unpack_response(packed[0])[2]
 
-    def write(head: Fields) -> None:
+    def write(head: Blocks) -> None:
         framer = Framer(1024)
-        write_response(200, None, head + framer.headers)
+        write_response(200, None, head, framer.headers)
         framer.data(_BODY)
         framer.end()
 
@@ -230,7 +230,7 @@ def _forwarding(head: Any) -> Block:
 
 def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Blocks]]:
     rules = stages.verdicts[0].view.rules
-    return [(head.method, head.target, [*rules.rebuild(head), _forwarding(head)]) for head in stages.heads]
+    return [(head.method, head.target, rules.rebuild(head, _forwarding(head))) for head in stages.heads]
 
 
 def _packed(stages: Stages) -> list[bytes]:
@@ -244,11 +244,11 @@ def _answer_head() -> ResponseHead:
 
 
 def _packed_answer() -> bytes:
-    return pack_response(200, 1024, rebuild_response(_answer_head().headers))
+    return pack_response(200, 1024, rebuild_response(blocks_of(_answer_head().headers)))
 
 
-def _answer_of_connector(served: Served) -> Callable[[Fields], Fields]:
-    return lambda headers: served.translator.response_headers(rebuild_response(headers))
+def _answer_of_connector(served: Served) -> Callable[[Blocks], Fields]:
+    return lambda headers: served.translator.response_headers(fields_of(rebuild_response(headers)))
 
 
 def _transaction(stages: Stages, number: int, id: str) -> Transaction:

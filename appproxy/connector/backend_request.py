@@ -15,6 +15,7 @@ from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import CatalogCopy, Served
 from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
+from appproxy.httpwire.block import blocks_of, fields_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, ResponseHead
@@ -46,11 +47,12 @@ class BackendRequest:
         @raise UnfitHead: for a head that no edge of ours sends.
         """
         signed_on = served.sign_on.headers(principal)
-        method, target, headers = unpack_request(message.head)
+        method, target, blocks = unpack_request(message.head)
+        headers = fields_of(blocks)
         headers.append(request_id(message.transaction_id))
         self._message = message
         self._served = served
-        self._binds = binds_connection(headers, AUTHORIZATION)
+        self._binds = binds_connection(blocks, AUTHORIZATION)
         self._framer = Framer(message.body, (1, 1)) if message.body != NO_BODY else None
         self._key = message.principal_number if served.sign_on.binds_connection else SHARED
         self.method = method
@@ -132,10 +134,10 @@ class BackendRequest:
         @raise BadMessage: if no tunnel can carry it.
         """
         served, body, status = self._served, head.body, head.status
-        headers = rebuild_response(head.headers, keep_length=body == NO_BODY and status >= 200)
+        blocks = rebuild_response(blocks_of(head.headers), keep_length=body == NO_BODY and status >= 200)
         if served.backend.translate_host_header:
-            headers = served.translator.response_headers(headers)
-        return pack_response(status, body, headers)
+            blocks = blocks_of(served.translator.response_headers(fields_of(blocks)))
+        return pack_response(status, body, blocks)
 
 
 def prepare(

@@ -19,6 +19,7 @@ from appproxy.connector.backend_request import prepare
 from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
@@ -179,7 +180,7 @@ class BackendExchange:
             return
         if head.status >= 200:
             self._answer_began()
-            if binds_connection(head.headers, WWW_AUTHENTICATE):
+            if binds_connection(blocks_of(head.headers), WWW_AUTHENTICATE):
                 self._request.bind(connection)
         stream.head(payload)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from appproxy.connector.served import Served
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.names import UPGRADE
@@ -64,7 +65,7 @@ def request_head(
         out.append(_CHUNKED)
     elif body != NO_BODY:
         out.append(content_length(body))
-    return token, write_request(method, target, out)
+    return token, write_request(method, target, blocks_of(out))
 
 
 def _own_target(served: Served, method: bytes, target: bytes) -> bytes:

@@ -9,7 +9,8 @@ from typing import Final
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_writer import RequestSink
 from appproxy.edge.line import Line
-from appproxy.httpwire.field import Fields, field
+from appproxy.httpwire.block import Blocks
+from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.writer import Framer, write_response
 
@@ -37,12 +38,12 @@ class AnswerLine(Line):
         self._keep_alive = True
         self._raw = False
 
-    def interim(self, status: int, headers: Fields) -> None:
+    def interim(self, status: int, headers: Blocks) -> None:
         """Write a 1xx; HTTP/1.0 has none."""
         if self._head is not None and self._head.version[1] > 0 and not self._closing:
             self.write(write_response(status, None, headers))
 
-    def head(self, status: int, body: int, headers: Fields) -> None:
+    def head(self, status: int, body: int, headers: Blocks) -> None:
         """Write an answer's head with the framing that this client understands."""
         head = self._head
         if head is None or self._closing:
@@ -51,13 +52,10 @@ class AnswerLine(Line):
         framer = self._framer = Framer(body, version)
         keep = head.keep_alive and head.upgrade is None and not self._services.draining
         self._keep_alive = keep and not framer.closes
-        headers = headers + framer.headers
-        if not keep:
-            if not framer.closes:
-                headers.append(_CLOSE)
-        elif version[1] == 0 and not framer.closes:
-            headers.append(_KEEP_ALIVE)
-        self.write(write_response(status, None, headers))
+        framing = framer.headers
+        if not framer.closes and (not keep or version[1] == 0):
+            framing = [*framing, _KEEP_ALIVE if keep else _CLOSE]
+        self.write(write_response(status, None, headers, framing))
 
     def data(self, data: bytes) -> None:
         """Write some of the answer's body."""

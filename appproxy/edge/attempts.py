@@ -8,11 +8,10 @@ from typing import Final
 
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.verdict import Forward
-from appproxy.httpwire.authentication import request_binds_connection
+from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
 from appproxy.httpwire.block import Block
 from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, RequestHead
-from appproxy.httpwire.rules import forwarded
 from appproxy.httpwire.wire_heads import pack_request
 from appproxy.observe.transaction import Transaction
 from appproxy.relay.opener import StreamOpener, StreamRequest, TunnelLink
@@ -62,7 +61,7 @@ class Attempts:
         stay_with = self._client.bound_to(self._forward.view.group)
         stream, self._link = opener.open(self._request, handler, self._avoid, stay_with)
         self._transaction.connector = self._link.name
-        if request_binds_connection(self._head.blocks):
+        if binds_connection(self._head.blocks, AUTHORIZATION):
             self.bind()
         return stream
 
@@ -97,9 +96,8 @@ class Attempts:
 def _stream_request(
     client: ClientConnection, transaction_id: str, head: RequestHead, forward: Forward
 ) -> StreamRequest:
-    view, facts, upgrade = forward.view, client.facts, head.upgrade
-    headers = view.rules.rebuild(head)
-    headers.append(forwarded(facts.client_address, head.host, facts.scheme, facts.port))
+    view, upgrade = forward.view, head.upgrade
+    headers = view.rules.rebuild(head, client.way_to(head.host))
     if upgrade is not None:
         headers.append(Block([field(b"Upgrade", upgrade)]))
     elif head.expects_continue:

@@ -20,6 +20,7 @@ from appproxy.edge.exchange import Exchange
 from appproxy.edge.gate import STORE_AWAY
 from appproxy.edge.request_sequence import RequestSequence
 from appproxy.edge.verdict import Fetch, Forward, Local, Refuse, Verdict
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import field, fields
 from appproxy.httpwire.heads import NO_BODY, RequestHead
@@ -179,7 +180,7 @@ class EdgeChannel(RequestSequence):
         headers = fields(answer.headers)
         if without_body:
             headers.append(content_length(len(answer.body)))
-        self.head(answer.status, NO_BODY if without_body else len(answer.body), headers)
+        self.head(answer.status, NO_BODY if without_body else len(answer.body), blocks_of(headers))
         if answer.body and not without_body:
             self.data(answer.body)
             transaction.bytes_out += len(answer.body)
@@ -233,8 +234,8 @@ class EdgeChannel(RequestSequence):
         transaction.refused(refusal)
         answer = self._services.answers.plain(refusal, transaction)
         transaction.bytes_out += len(answer.body)
-        headers = [*fields(answer.headers), content_length(len(answer.body)), field(b"Connection", b"close")]
-        self.write(write_response(answer.status, None, headers))
+        framing = [content_length(len(answer.body)), field(b"Connection", b"close")]
+        self.write(write_response(answer.status, None, blocks_of(fields(answer.headers)), framing))
         if self._head is None or self._head.method != b"HEAD":
             self.write(answer.body)
         self._hang_up()

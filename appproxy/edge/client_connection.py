@@ -5,6 +5,8 @@ What outlives the requests of one client connection.
 from __future__ import annotations
 
 from appproxy.edge.facts import ConnectionFacts
+from appproxy.httpwire.block import Block
+from appproxy.httpwire.rules import forwarded
 from appproxy.relay.opener import TunnelLink
 
 
@@ -18,12 +20,23 @@ class ClientConnection:
     @ivar number: unique in this process.
     """
 
-    __slots__ = ("_bound", "facts", "number")
+    __slots__ = ("_bound", "_host", "_way", "facts", "number")
 
     def __init__(self, number: int, facts: ConnectionFacts) -> None:
         self.number = number
         self.facts = facts
         self._bound: dict[str, TunnelLink] = {}
+        self._host = b""
+        self._way: Block | None = None
+
+    def way_to(self, host: bytes) -> Block:
+        """What an application at this host is told of the way to us; mostly there is one host."""
+        way = self._way
+        if way is None or host != self._host:
+            facts = self.facts
+            way = self._way = forwarded(facts.client_address, host, facts.scheme, facts.port)
+            self._host = host
+        return way
 
     def bind(self, group: str, link: TunnelLink) -> None:
         """Stay with this tunnel."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.field import Fields
 from appproxy.model.refusal import Refusal
 
@@ -16,10 +17,10 @@ class ClientWriter(Protocol):
     exchange hands it plain body bytes.
     """
 
-    def interim(self, status: int, headers: Fields) -> None:
+    def interim(self, status: int, headers: Blocks) -> None:
         """Write an answer before the answer (1xx), if the client's version has them."""
 
-    def head(self, status: int, body: int, headers: Fields) -> None:
+    def head(self, status: int, body: int, headers: Blocks) -> None:
         """Write the answer's head; C{body} as in L{appproxy.httpwire.heads}."""
 
     def data(self, data: bytes) -> None:
@@ -28,7 +29,7 @@ class ClientWriter(Protocol):
     def end(self, trailers: Fields) -> None:
         """The answer is complete."""
 
-    def switch(self, headers: Fields) -> None:
+    def switch(self, headers: Blocks) -> None:
         """Write a 101; from now on both directions are plain bytes."""
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from appproxy.edge.live import LiveStreams
 from appproxy.edge.upload_watch import UploadWatch
 from appproxy.edge.verdict import Forward
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.block import Block, Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, RequestHead
@@ -117,7 +118,7 @@ class Exchange:
         self._upload: UploadWatch | None = None
         self._responded = self._done = self._upgraded = False
         self._continued = self._request_ended = False
-        self._switching: Fields | None = None
+        self._switching: Blocks | None = None
         self._timer: Timer | None = None
         self._trailers: Fields = []
         self._session_id = ""
@@ -316,7 +317,7 @@ class Exchange:
         except NoConnector:
             self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
 
-    def _interim(self, status: int, headers: Fields) -> None:
+    def _interim(self, status: int, headers: Blocks) -> None:
         self._interims += 1
         if self._interims > INTERIM_LIMIT:
             raise BadMessage(502, "too_many_interim")
@@ -325,7 +326,8 @@ class Exchange:
             if upgrade is None:
                 raise BadMessage(502, "upgrade_not_asked_for")
             headers = rebuild_response(headers, host=self._head.host)
-            self._switching = [*headers, field(b"Connection", b"Upgrade"), field(b"Upgrade", upgrade)]
+            switched = Block([field(b"Connection", b"Upgrade"), field(b"Upgrade", upgrade)])
+            self._switching = [*headers, switched]
         elif status == 100:
             if self._head.expects_continue and not self._continued:
                 self._continued = True

@@ -21,6 +21,7 @@ from twisted.web.server import Site
 from appproxy.edge.client_connection import ClientConnection
 from appproxy.edge.client_writer import ClientWriter, RequestSink
 from appproxy.edge.verdict import Forward, Local
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import Fields, Pair, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END, RequestHead
 from appproxy.model.refusal import Error, Refusal
@@ -181,7 +182,7 @@ class PageStream:
             body = NO_BODY
         self.transaction.status = status
         self._begun = True
-        self.writer.head(status, body, fields(flat))
+        self.writer.head(status, body, blocks_of(fields(flat)))
 
     def write(self, data: bytes) -> None:
         """Plain body bytes."""

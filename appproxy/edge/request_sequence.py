@@ -9,6 +9,7 @@ from typing import Final
 from appproxy.edge.answer_line import AnswerLine
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.line import DRAIN_SECONDS
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import End, RequestHead
@@ -100,7 +101,7 @@ class RequestSequence(AnswerLine):
         self._framer = None
         self._answer_over()
 
-    def switch(self, headers: Fields) -> None:
+    def switch(self, headers: Blocks) -> None:
         """Write the 101 and hand on what the client sent after its request."""
         self.write(write_response(101, None, headers))
         self._raw = True

@@ -1,18 +1,18 @@
 """
-Header lines that stand together in request heads, read once for all of them.
+Header lines that stand together in heads, read once for all of them.
 
-A browser repeats most of a head word for word, in the same order, and what differs
-from one request to the next (Cookie, Referer) stands on lines of its own. So what
-lies between those is remembered as a whole: one look-up instead of a dozen, and what
-passes of it on to an application is known from the first time.
+A browser repeats most of a head word for word, in the same order, and so does a server
+that sends the same file again; what differs each time (Cookie, Referer, Date) stands on
+lines of its own. So what lies between those is remembered as a whole: one look-up instead
+of a dozen, and what passes of it to the other side is known from the first time.
 """
 
 from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from appproxy.httpwire.field import NOT_REMEMBERED, Fields, read_lines
-from appproxy.httpwire.names import FRAMES_FROM
+from appproxy.httpwire.field import NOT_REMEMBERED, Field, Fields, is_value, read_lines
+from appproxy.httpwire.names import FRAMES_FROM, name_of
 
 MEMO_BLOCKS: Final = 2048
 """Blocks that are remembered; a peer that invents more only makes the memo start anew."""
@@ -26,55 +26,60 @@ MEMO_SIGHTS: Final = 8192
 
 class Block:
     """
-    Some headers of a request, in their order; never changed.
+    Some headers of a head, in their order; never changed.
 
     @ivar fields: those.
     @ivar marked: those of them whose names somebody looks at (their kind is not 0).
     @ivar frames: whether one of them decides where a message ends, or what follows it.
+    @ivar exact: whether all of them were read from just the lines that they are written as.
+    @ivar passed_on: what L{appproxy.httpwire.rules} found of it, kept here for the next time.
+    @ivar answered: likewise.
     """
 
-    __slots__ = ("_identity", "_passing", "_text", "fields", "frames", "marked")
+    __slots__ = ("_text", "_wire", "answered", "exact", "fields", "frames", "marked", "passed_on")
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
         self.marked: Fields = []
         self.frames = False
+        self.exact = True
         for each in fields:
             if each.kind:
                 self.marked.append(each)
                 if each.kind >= FRAMES_FROM:
                     self.frames = True
+            if not each.exact:
+                self.exact = False
         self._text: bytes | None = None
-        self._identity: frozenset[bytes] | None = None
-        self._passing: Block | None = None
+        self._wire: bytes | None = None
+        self.passed_on: PassedOn | None = None
+        self.answered: Answered | None = None
 
     @property
     def text(self) -> bytes:
         """The lines, apart by a line feed: as a tunnel carries them."""
         text = self._text
         if text is None:
-            lines = []
-            for each in self.fields:
-                lines.append(each.line)
-            text = self._text = b"\n".join(lines)
+            text = self._text = _joined(b"\n", self.fields)
         return text
 
-    def passing(self, identity: frozenset[bytes]) -> Block | None:
-        """
-        What of it may reach an application.
+    @property
+    def wire(self) -> bytes:
+        """The lines, apart by the line ends of HTTP/1.1."""
+        wire = self._wire
+        if wire is None:
+            wire = self._wire = _joined(b"\r\n", self.fields)
+        return wire
 
-        @param identity: plain names that only the proxy may set there.
-        @return: L{None} if nothing may.
+    def only(self, kept: Fields) -> Block | None:
         """
-        if self._identity is not identity and self._identity != identity:
-            kept: Fields = []
-            for each in self.fields:
-                known = each.known
-                if known.in_requests and known.plain not in identity:
-                    kept.append(each)
-            self._passing = Block(kept) if kept else None
-            self._identity = identity
-        return self._passing
+        The block that has only these of its headers.
+
+        @return: itself for all, L{None} for none.
+        """
+        if len(kept) == len(self.fields):
+            return self
+        return Block(kept) if kept else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Block) and self.fields == other.fields
@@ -84,6 +89,42 @@ class Block:
 
     def __repr__(self) -> str:
         return repr(self.fields)
+
+
+class PassedOn:
+    """
+    What of a request's block may reach an application.
+
+    @ivar identity: the plain names that only the proxy may set there.
+    @ivar block: what passes; L{None} if nothing does.
+    """
+
+    __slots__ = ("block", "identity")
+
+    def __init__(self, identity: frozenset[bytes], block: Block | None) -> None:
+        self.identity = identity
+        self.block = block
+
+
+class Answered:
+    """
+    What of an answer's block may reach a client.
+
+    @ivar named: the lower-case tokens of Connection in it.
+    @ivar sets_cookie: whether it sets cookies, which are looked at one by one.
+    @ivar tells_length: whether there is a Content-Length in it, which passes only sometimes.
+    @ivar block: what passes, but for those; L{None} if nothing does.
+    """
+
+    __slots__ = ("block", "named", "sets_cookie", "tells_length")
+
+    def __init__(
+        self, named: frozenset[bytes], sets_cookie: bool, tells_length: bool, block: Block | None
+    ) -> None:
+        self.named = named
+        self.sets_cookie = sets_cookie
+        self.tells_length = tells_length
+        self.block = block
 
 
 Blocks: TypeAlias = list[Block]
@@ -101,7 +142,8 @@ def marked_of(blocks: Blocks) -> Fields:
     """Those headers of several blocks whose names somebody looks at."""
     marked: Fields = []
     for each in blocks:
-        marked += each.marked
+        if each.marked:
+            marked += each.marked
     return marked
 
 
@@ -110,27 +152,91 @@ def blocks_of(fields: Fields) -> Blocks:
     return [Block(fields)] if fields else []
 
 
-class BlockMemo:
+def _joined(line_end: bytes, fields: Fields) -> bytes:
+    lines = []
+    for each in fields:
+        lines.append(each.line)
+    return line_end.join(lines)
+
+
+class BlockReader:
     """
-    Reads blocks, and remembers those that came twice and hold no secret.
+    Reads the headers of heads, and remembers blocks that came twice and hold no secret.
     """
 
-    def __init__(self, line_end: bytes) -> None:
+    def __init__(self, line_end: bytes, apart: bytes, *, at_end: bool = False, secret: bytes = b"") -> None:
         """
         @param line_end: what stands between two lines.
+        @param apart: the name of a header that differs each time, and is read by itself.
+        @param at_end: whether that mostly stands nearer to the end of the head.
+        @param secret: the name of another one, mostly the last, which is not remembered.
         """
         self._line_end = line_end
+        self._first_byte, self._rest = line_end[:1], line_end[1:]
+        self._step = len(line_end)
+        self._at_end = at_end
+        self._name = apart + b":"
+        self._apart = line_end + apart + b":"
+        self._secret_as_spelt, self._secret_name = secret, name_of(secret or apart)
+        self._secret = line_end + secret + b":" if secret else b""
+        self._last = self._rest + secret + b":"
         self._blocks: dict[bytes, Block] = {}
         self._sights: set[int] = set()
 
-    def read(self, text: bytes) -> Block | None:
+    def read(self, text: bytes) -> Blocks | None:
         """
-        Read some lines.
+        Read a head's headers.
 
-        @param text: one line or more, without the end of the last.
+        @param text: their lines, each with a line end before it.
         @return: L{None} if one of them is not plainly a header.
         """
-        return self._blocks.get(text) or self._read(text)
+        blocks: Blocks = []
+        read = self._read_with_secret(blocks, text) if self._secret else self._read_around(blocks, text)
+        return blocks if read else None
+
+    def _read_with_secret(self, blocks: Blocks, text: bytes) -> bool:
+        # Methods that look for one byte, and give no number, cost least.
+        before, _, last = text.rpartition(self._first_byte)
+        if last.startswith(self._last):
+            return self._read_around(blocks, before) and self._read_secret(blocks, last[len(self._last) :])
+        before, found, after = text.rpartition(self._secret)
+        if not found:
+            return self._read_around(blocks, text)
+        value, found, after = after.partition(self._line_end)
+        return (
+            self._read_around(blocks, before)
+            and self._read_secret(blocks, value)
+            and self._read_around(blocks, found + after)
+        )
+
+    def _read_around(self, blocks: Blocks, text: bytes) -> bool:
+        """Read lines, one of which stands by itself; says whether they are plainly headers."""
+        if not text:
+            return True
+        before, found, after = text.rpartition(self._apart) if self._at_end else text.partition(self._apart)
+        if not found:
+            return self._read_into(blocks, text[self._step :])
+        if before and not self._read_into(blocks, before[self._step :]):
+            return False
+        value, found, after = after.partition(self._line_end)
+        return self._read_into(blocks, self._name + value) and (not found or self._read_into(blocks, after))
+
+    def _read_secret(self, blocks: Blocks, value: bytes) -> bool:
+        stripped = value.strip(b" \t")
+        if not is_value(stripped):
+            return False
+        field = Field(self._secret_as_spelt, stripped, self._secret_name)
+        field.exact = len(value) == len(stripped) + 1 and value.startswith(b" ")
+        blocks.append(Block([field]))
+        return True
+
+    def _read_into(self, blocks: Blocks, text: bytes) -> bool:
+        """Read some lines; says whether they are plainly headers."""
+        block = self._blocks.get(text) or self._read(text)
+        if block is None:
+            return False
+        blocks.append(block)
+        return True
 
     def _read(self, text: bytes) -> Block | None:
         fields = read_lines(text.split(self._line_end))

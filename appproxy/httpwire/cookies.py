@@ -53,16 +53,9 @@ def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
         second one shall not choose.
     """
     start = name + b"="
-    at = cookie.find(start)
-    if at < 0:
-        return None
-    if cookie.find(start, at + 1) >= 0 or cookie[:at].rstrip(b" \t")[-1:] not in (b"", b";"):
-        return _among_look_alikes(cookie, start)
-    end = cookie.find(b";", at)
-    return cookie[at + len(start) : end if end >= 0 else None].rstrip(b" \t")
-
-
-def _among_look_alikes(cookie: bytes, start: bytes) -> bytes | None:
+    only = cookie.strip(b" \t;")
+    if only.startswith(start) and b";" not in only:
+        return only[len(start) :]
     found = [pair for part in cookie.split(b";") if (pair := part.strip(b" \t")).startswith(start)]
     return found[0][len(start) :] if len(found) == 1 else None
 

@@ -128,10 +128,10 @@ def read_line(line: bytes) -> Field | None:
     @param line: without its end.
     @return: L{None} if it is not plainly a token, a colon and a value.
     """
-    colon = line.find(b":")
-    if colon < 0:
+    name, colon, value = line.partition(b":")
+    if not colon:
         return None
-    name, value = line[:colon], line[colon + 1 :].strip(b" \t")
+    value = value.strip(b" \t")
     known = known_name(name)
     if known is None:
         if not is_token(name):

@@ -16,11 +16,11 @@ from typing import Final, TypeAlias
 
 import httptools
 
-from appproxy.httpwire.block import Block, BlockMemo, Blocks, marked_of
+from appproxy.httpwire.block import BlockReader, Blocks, marked_of
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.cookies import divide
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Field, is_value, remember
+from appproxy.httpwire.field import remember
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, RequestHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import (
@@ -33,7 +33,6 @@ from appproxy.httpwire.names import (
     UPGRADE,
     USER_AGENT,
     is_token,
-    name_of,
 )
 from appproxy.httpwire.values import (
     chunked_length,
@@ -66,13 +65,9 @@ _HTTP_1_0: Final = (1, 0)
 _HTTP_1_1: Final = (1, 1)
 
 _HEAD_END: Final = b"\r\n\r\n"
-_LINE_FEED: Final = 10
-_COOKIE_LINE: Final = b"\r\nCookie:"
-_REFERER_LINE: Final = b"\r\nReferer:"
-"""What differs between two requests of a browser stands in these lines; the rest is remembered in blocks."""
 
-_COOKIE: Final = name_of(b"Cookie")
-_memo: Final = BlockMemo(b"\r\n")
+# What differs between two requests of a browser stands in these lines; the rest is remembered in blocks.
+_reader: Final = BlockReader(b"\r\n", b"Referer", at_end=True, secret=b"Cookie")
 
 # Method, target and minor version of first lines that were read lately.
 _request_lines: Final[dict[bytes, tuple[bytes, bytes, int]]] = {}
@@ -136,10 +131,10 @@ class RequestParser:
             if self._state == _HEAD and not self._waiting:
                 if data.endswith(_HEAD_END):
                     # Mostly one head and nothing else. Whatever is not just that is read again below.
-                    line_end = data.find(b"\r\n")
-                    blocks = _read_blocks(data, line_end, len(data))
+                    line = data.partition(b"\r\n")[0]
+                    blocks = _reader.read(data[len(line) : -4])
                     if blocks is not None:
-                        return self._message(data, line_end, len(data), blocks)
+                        return self._message(data, line, len(data), blocks)
                 end = data.find(_HEAD_END) + 4
                 if end > 3:
                     return self._first_message(data, end)
@@ -234,11 +229,11 @@ class RequestParser:
             raise BadMessage(400, "method")
 
     def _first_message(self, data: bytes, end: int) -> list[RequestEvent]:
-        line_end = data.find(b"\r\n")
-        return self._message(data, line_end, end, _read_blocks(data, line_end, end))
+        line = data.partition(b"\r\n")[0]
+        return self._message(data, line, end, _reader.read(data[len(line) : end - 4]))
 
-    def _message(self, data: bytes, line_end: int, end: int, blocks: Blocks | None) -> list[RequestEvent]:
-        head = self._head(data, line_end, end, blocks)
+    def _message(self, data: bytes, line: bytes, end: int, blocks: Blocks | None) -> list[RequestEvent]:
+        head = self._head(data, line, end, blocks)
         if head.body == NO_BODY and head.upgrade is None and end == len(data):
             self._state = _COMPLETE
             return [head, END]
@@ -257,11 +252,11 @@ class RequestParser:
             self._body(rest, events)
         return events
 
-    def _head(self, data: bytes, line_end: int, end: int, blocks: Blocks | None) -> RequestHead:
+    def _head(self, data: bytes, line: bytes, end: int, blocks: Blocks | None) -> RequestHead:
         limits = self._limits
         if end > limits.head_size:
             raise BadMessage(431, "head_too_large")
-        method, target, minor = _request_parts(data[:line_end])
+        method, target, minor = _request_parts(line)
         if len(target) > limits.target_size:
             raise BadMessage(414, "target_too_long")
         if (_count(blocks) if blocks is not None else data.count(b"\r\n", 0, end) - 2) > limits.header_count:
@@ -310,61 +305,6 @@ class RequestParser:
         limit = UPGRADE_WAITING_LIMIT if asking else WAITING_LIMIT + self._limits.head_size
         if len(self._waiting) > limit:
             raise BadMessage(400, "bytes_before_upgrade" if asking else "too_much_pipelined")
-
-
-def _read_blocks(data: bytes, at: int, end: int) -> Blocks | None:
-    """
-    Read a head's headers.
-
-    @param at: where its first line ends.
-    @param end: where the head ends, with the empty line.
-    @return: L{None} if one of its lines is not plainly a header.
-    """
-    end -= 4
-    blocks: Blocks = []
-    cookie = data.rfind(_COOKIE_LINE, at, end)
-    referer = data.rfind(_REFERER_LINE, at, end)
-    for start in (cookie, referer) if cookie < referer else (referer, cookie):
-        if start < 0:
-            continue
-        if start > at and not _read_into(blocks, data, at, start):
-            return None
-        at = data.find(b"\r", start + 2, end)
-        if at < 0:
-            at = end
-        if start == cookie:
-            if not _cookie_into(blocks, data[start + len(_COOKIE_LINE) : at]):
-                return None
-        elif not _read_into(blocks, data, start, at):
-            return None
-    if at < end and not _read_into(blocks, data, at, end):
-        return None
-    return blocks
-
-
-def _read_into(blocks: Blocks, data: bytes, start: int, end: int) -> bool:
-    """
-    Read the lines between two line ends.
-
-    @param start: of the line end before the first of them.
-    @return: whether they are plainly headers.
-    """
-    if data[start + 1] != _LINE_FEED:  # a carriage return alone: it ends no line
-        return False
-    block = _memo.read(data[start + 2 : end])
-    if block is None:
-        return False
-    blocks.append(block)
-    return True
-
-
-def _cookie_into(blocks: Blocks, value: bytes) -> bool:
-    """Read a Cookie line: a secret, which is not remembered."""
-    value = value.strip(b" \t")
-    if not is_value(value):
-        return False
-    blocks.append(Block([Field(b"Cookie", value, _COOKIE)]))
-    return True
 
 
 def _count(blocks: Blocks) -> int:

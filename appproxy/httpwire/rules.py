@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from appproxy.httpwire.block import Block, Blocks, blocks_of, fields_of
+from appproxy.httpwire.block import Answered, Block, Blocks, PassedOn, blocks_of, fields_of
 from appproxy.httpwire.cookies import for_host_only, sets_own_cookie
 from appproxy.httpwire.field import Field, Fields, field
-from appproxy.httpwire.heads import RequestHead
+from appproxy.httpwire.heads import NO_TOKENS, RequestHead
 from appproxy.httpwire.names import CONTENT_LENGTH, is_token, name_of, plain_names
 from appproxy.httpwire.values import connection_tokens
 
@@ -101,20 +101,25 @@ class RequestRules:
         """
         self._identity = plain_names(identity_headers)
 
-    def rebuild(self, head: RequestHead) -> Blocks:
+    def rebuild(self, head: RequestHead, added: Block | None = None) -> Blocks:
         """
-        The headers of a request that may reach the application, without our
-        cookies; all that the proxy adds comes after.
+        The headers of a request that may reach the application, without our cookies.
+
+        @param added: what we add. Cookies come after it: they are found quickest at the end.
         """
         identity = self._identity
         headers: Blocks = []
         for block in head.blocks:
-            passing = block.passing(identity)
-            if passing is not None:
-                headers.append(passing)
+            passed_on = block.passed_on
+            if passed_on is None or (passed_on.identity is not identity and passed_on.identity != identity):
+                passed_on = block.passed_on = _pass_on(block, identity)
+            if passed_on.block is not None:
+                headers.append(passed_on.block)
         named = head.connection
         if not named <= _USUAL_TOKENS:
             headers = _without(headers, named)
+        if added is not None:
+            headers.append(added)
         if head.cookie and b"cookie" not in named:
             # Only the parser makes heads, of values that it has read.
             headers.append(Block([Field(b"Cookie", head.cookie, _COOKIE)]))
@@ -132,11 +137,16 @@ class RequestRules:
         ]
 
 
+def _pass_on(block: Block, identity: frozenset[bytes]) -> PassedOn:
+    kept = [each for each in block.fields if each.known.in_requests and each.known.plain not in identity]
+    return PassedOn(identity, block.only(kept))
+
+
 def _without(headers: Blocks, named: frozenset[bytes]) -> Blocks:
     return blocks_of([each for each in fields_of(headers) if each.known.lower not in named])
 
 
-def rebuild_response(headers: Fields, keep_length: bool = False, host: bytes = b"") -> Fields:
+def rebuild_response(headers: Blocks, keep_length: bool = False, host: bytes = b"") -> Blocks:
     """
     The headers of a response that may reach the client: no hop-by-hop ones,
     no cookie of ours, nothing in our name.
@@ -145,21 +155,50 @@ def rebuild_response(headers: Fields, keep_length: bool = False, host: bytes = b
         where it frames nothing.
     @param host: the host that the client asked; given, cookies are for this host alone.
     """
+    passed: Blocks = []
+    named = NO_TOKENS
+    for block in headers:
+        answered = block.answered
+        if answered is None:
+            answered = block.answered = _answer(block)
+        if answered.sets_cookie or (keep_length and answered.tells_length):
+            passed += blocks_of(_one_by_one(block, keep_length, host))
+        elif answered.block is not None:
+            passed.append(answered.block)
+        if answered.named:
+            named = named | answered.named if named else answered.named
+    if not named <= _USUAL_TOKENS:
+        passed = _without(passed, named)
+    return passed
+
+
+def _answer(block: Block) -> Answered:
+    named = NO_TOKENS
+    sets_cookie = tells_length = False
+    kept: Fields = []
+    for each in block.fields:
+        known = each.known
+        if known.in_responses:
+            kept.append(each)
+        if known.sets_cookie:
+            sets_cookie = True
+        elif known.kind == CONTENT_LENGTH:
+            tells_length = True
+        elif known.plain == _CONNECTION:
+            named |= connection_tokens(each.value)
+    return Answered(named, sets_cookie, tells_length, block.only(kept))
+
+
+def _one_by_one(block: Block, keep_length: bool, host: bytes) -> Fields:
+    """What passes of a block with cookies, or with a length that may pass."""
     passed: Fields = []
-    named: frozenset[bytes] = frozenset()
-    for each in headers:
+    for each in block.fields:
         known = each.known
         if known.sets_cookie:
             if not sets_own_cookie(each.value):
                 passed.append(_for_host_only(each, host) if host else each)
-        elif known.in_responses:
+        elif known.in_responses or (keep_length and known.kind == CONTENT_LENGTH):
             passed.append(each)
-        elif known.plain == _CONNECTION:
-            named |= connection_tokens(each.value)
-        elif known.kind == CONTENT_LENGTH and keep_length:
-            passed.append(each)
-    if not named <= _USUAL_TOKENS:
-        passed = [each for each in passed if each.known.lower not in named]
     return passed
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from appproxy.httpwire.block import Blocks
+from appproxy.httpwire.block import BlockReader, Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, read_lines, remember
 from appproxy.httpwire.heads import NO_BODY
@@ -22,6 +22,10 @@ _response_line: Final = re.compile(rb"([1-5][0-9][0-9]) (-[12]|0|[1-9][0-9]{0,14
 
 LENGTH_LIMIT: Final = 10**15
 """Lengths have at most fifteen digits."""
+
+# What differs each time stands in these lines: see the parsers.
+_requests: Final = BlockReader(b"\n", b"Referer", at_end=True, secret=b"Cookie")
+_responses: Final = BlockReader(b"\n", b"Date")
 
 # First lines that were read lately, as those of headers are.
 _request_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
@@ -36,26 +40,22 @@ def pack_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
     """
     line = method + b" " + target
     _request_parts(line)
-    lines = [line]
-    for each in headers:
-        lines.append(each.text)
-    return b"\n".join(lines)
+    return _pack(line, headers)
 
 
-def unpack_request(data: bytes) -> tuple[bytes, bytes, Fields]:
+def unpack_request(data: bytes) -> tuple[bytes, bytes, Blocks]:
     """
     Read a request's head.
 
     @return: method, target and headers.
     @raise BadMessage: for what L{pack_request} does not write.
     """
-    lines = data.split(b"\n")
-    method, target = _request_parts(lines[0])
-    del lines[0]
-    return method, target, _read(lines)
+    line = data.partition(b"\n")[0]
+    method, target = _request_parts(line)
+    return method, target, _unpack(_requests, data[len(line) :])
 
 
-def pack_response(status: int, body: int, headers: Fields) -> bytes:
+def pack_response(status: int, body: int, headers: Blocks) -> bytes:
     """
     Write a response's head.
 
@@ -67,17 +67,16 @@ def pack_response(status: int, body: int, headers: Fields) -> bytes:
     return _pack(b"%d %d" % (status, body), headers)
 
 
-def unpack_response(data: bytes) -> tuple[int, int, Fields]:
+def unpack_response(data: bytes) -> tuple[int, int, Blocks]:
     """
     Read a response's head.
 
     @return: status, body length and headers.
     @raise BadMessage: for what L{pack_response} does not write.
     """
-    lines = data.split(b"\n")
-    status, body = _response_parts(lines[0])
-    del lines[0]
-    return status, body, _read(lines)
+    line = data.partition(b"\n")[0]
+    status, body = _response_parts(line)
+    return status, body, _unpack(_responses, data[len(line) :])
 
 
 def pack_trailers(trailers: Fields) -> bytes:
@@ -93,18 +92,26 @@ def unpack_trailers(data: bytes) -> Fields:
 
     @raise BadMessage: for what L{pack_trailers} does not write.
     """
-    return _read(data.split(b"\n")) if data else []
+    if not data:
+        return []
+    trailers = read_lines(data.split(b"\n"))
+    if trailers is None:
+        raise BadMessage(400, "header")
+    for each in trailers:
+        if not each.exact:
+            raise BadMessage(400, "header")
+    return trailers
 
 
-def _pack(line: bytes, headers: Fields) -> bytes:
+def _pack(line: bytes, headers: Blocks) -> bytes:
     lines = [line]
     for each in headers:
-        lines.append(each.line)
+        lines.append(each.text)
     return b"\n".join(lines)
 
 
-def _read(lines: list[bytes]) -> Fields:
-    headers = read_lines(lines)
+def _unpack(reader: BlockReader, data: bytes) -> Blocks:
+    headers = reader.read(data)
     if headers is None:
         raise BadMessage(400, "header")
     for each in headers:

@@ -9,6 +9,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Field, Fields, field, remember
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
@@ -32,7 +33,7 @@ _NOTHING: Final[Fields] = []
 _LAST_LINES: Final = [b"", b""]
 
 
-def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
+def write_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
     """
     The bytes of a request's head in HTTP/1.1.
 
@@ -43,15 +44,18 @@ def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
         if not _request_line(line):
             raise BadMessage(400, "request_line")
         remember(_request_lines, line, True)
-    return _write(line, headers)
+    return _write(line, headers, None)
 
 
-def write_response(status: int, reason: bytes | None, headers: Fields) -> bytes:
+def write_response(
+    status: int, reason: bytes | None, headers: Blocks, framing: Fields | None = None
+) -> bytes:
     """
     The bytes of a response's head in HTTP/1.1 (a server's own version, also
     towards clients of 1.0: RFC 9110, section 2.5).
 
     @param reason: the phrase; L{None} for the usual one.
+    @param framing: headers that follow those.
     @raise BadMessage: for a status or a reason that cannot stand in a line.
     """
     line = _STATUS_LINES.get(status) if reason is None else None
@@ -59,13 +63,16 @@ def write_response(status: int, reason: bytes | None, headers: Fields) -> bytes:
         if not 100 <= status <= 599 or not _reason(reason or b""):
             raise BadMessage(502, "status_line")
         line = b"HTTP/1.1 %d %s" % (status, reason or b"")
-    return _write(line, headers)
+    return _write(line, headers, framing)
 
 
-def _write(line: bytes, headers: Fields) -> bytes:
+def _write(line: bytes, headers: Blocks, more: Fields | None) -> bytes:
     lines = [line]
-    for each in headers:
-        lines.append(each.line)
+    for block in headers:
+        lines.append(block.wire)
+    if more is not None:
+        for each in more:
+            lines.append(each.line)
     lines += _LAST_LINES
     return b"\r\n".join(lines)
 
@@ -127,4 +134,4 @@ class Framer:
             raise BadMessage(502, "body_too_short")
         if not self._chunked:
             return b""
-        return _write(b"0", trailers) if trailers else b"0\r\n\r\n"
+        return _write(b"0", [], trailers) if trailers else b"0\r\n\r\n"

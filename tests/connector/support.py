@@ -19,7 +19,7 @@ from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.pool import Pool
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.tunnel_end import TunnelEnd
-from appproxy.httpwire.block import blocks_of
+from appproxy.httpwire.block import blocks_of, fields_of
 from appproxy.httpwire.field import Fields, Pair, fields
 from appproxy.httpwire.heads import NO_BODY
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
@@ -333,7 +333,8 @@ class Answer(Recorder):
     @property
     def heads(self) -> list[tuple[int, int, Fields]]:
         """Every head: status, length, headers."""
-        return [unpack_response(call[1]) for call in self.calls if call[0] == "head"]
+        heads = [unpack_response(call[1]) for call in self.calls if call[0] == "head"]
+        return [(status, body, fields_of(blocks)) for status, body, blocks in heads]
 
     @property
     def status(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.authentication import AUTHORIZATION, WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import field, fields
 
 
@@ -14,9 +15,11 @@ class BindingTests(SynchronousTestCase):
     def test_request(self) -> None:
         """NTLM and Negotiate in any case, with or without a token."""
         for value in (b"NTLM TlRMTVNTUAAB", b"negotiate YII", b"Negotiate", b"nTlM"):
-            self.assertTrue(binds_connection([field(b"Authorization", value)], AUTHORIZATION), value)
             self.assertTrue(
-                binds_connection(fields([(b"A", b"b"), (b"AUTHORIZATION", value)]), AUTHORIZATION)
+                binds_connection(blocks_of([field(b"Authorization", value)]), AUTHORIZATION), value
+            )
+            self.assertTrue(
+                binds_connection(blocks_of(fields([(b"A", b"b"), (b"AUTHORIZATION", value)])), AUTHORIZATION)
             )
 
     def test_answer(self) -> None:
@@ -28,12 +31,14 @@ class BindingTests(SynchronousTestCase):
             [(b"WWW-Authenticate", b"Basic"), (b"WWW-Authenticate", b"NTLM abc")],
             [(b"WWW-Authenticate", b",\tNegotiate")],
         ):
-            self.assertTrue(binds_connection(fields(headers), WWW_AUTHENTICATE), headers)
+            self.assertTrue(binds_connection(blocks_of(fields(headers)), WWW_AUTHENTICATE), headers)
 
     def test_others(self) -> None:
         """Schemes that belong to the request bind nothing, nor does another header."""
         for value in (b"Basic eA==", b"Bearer NTLM", b'Digest username="ntlm"', b"Negotiated x", b""):
-            self.assertFalse(binds_connection([field(b"Authorization", value)], AUTHORIZATION), value)
-        self.assertFalse(binds_connection([field(b"X-Authorization", b"NTLM x")], AUTHORIZATION))
-        self.assertFalse(binds_connection([field(b"WWW-Authenticate", b"NTLM x")], AUTHORIZATION))
-        self.assertFalse(binds_connection([], AUTHORIZATION))
+            self.assertFalse(
+                binds_connection(blocks_of([field(b"Authorization", value)]), AUTHORIZATION), value
+            )
+        self.assertFalse(binds_connection(blocks_of([field(b"X-Authorization", b"NTLM x")]), AUTHORIZATION))
+        self.assertFalse(binds_connection(blocks_of([field(b"WWW-Authenticate", b"NTLM x")]), AUTHORIZATION))
+        self.assertFalse(binds_connection(blocks_of([]), AUTHORIZATION))

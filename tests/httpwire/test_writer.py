@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Pair, field, fields
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, RequestHead, ResponseHead
@@ -26,7 +27,7 @@ class WriteTests(SynchronousTestCase):
     def test_request_round_trip(self, headers: list[Pair]) -> None:
         """What is written, the request parser reads."""
         headers = [(b"Host", b"a"), *headers]
-        events = RequestParser().feed(write_request(b"REPORT", b"/x?y", fields(headers)))
+        events = RequestParser().feed(write_request(b"REPORT", b"/x?y", blocks_of(fields(headers))))
         head = events[0]
         assert isinstance(head, RequestHead)
         self.assertEqual((head.method, head.target, head.headers), (b"REPORT", b"/x?y", headers))
@@ -36,7 +37,7 @@ class WriteTests(SynchronousTestCase):
     @given(st.integers(200, 599), st.lists(st.tuples(names, values), max_size=8))
     def test_response_round_trip(self, status: int, headers: list[Pair]) -> None:
         """What is written, the response parser reads."""
-        head = ResponseParser(b"HEAD").feed(write_response(status, None, fields(headers)))[0]
+        head = ResponseParser(b"HEAD").feed(write_response(status, None, blocks_of(fields(headers))))[0]
         assert isinstance(head, ResponseHead)
         self.assertEqual((head.status, head.headers), (status, headers))
 
