@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.cookies import (
     OUR_PREFIX,
+    divide,
     for_host_only,
     own_cookie,
     sets_own_cookie,
@@ -74,6 +75,24 @@ class OwnCookieTests(SynchronousTestCase):
         left = without_own_cookies(cookie)
         self.assertNotIn(NAME.lower(), left.lower())
         self.assertTrue(all(part in cookie for part in left.split(b";")))
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from([NAME, b"=", b";", b" ", b'"', b",", b"v", b"a", b"__host-appproxy"]), max_size=15
+        )
+    )
+    def test_divided(self, parts: list[bytes]) -> None:
+        """Ours apart from the rest mean what all of them do, and every part is somewhere."""
+        cookie = b"".join(parts)
+        ours, others = divide(cookie)
+        self.assertEqual(own_cookie(ours, NAME), own_cookie(cookie, NAME))
+        self.assertNotIn(b"__host-appproxy", others.lower())
+        pieces = [each.strip() for each in cookie.split(b";")]
+        mine = [each for each in pieces if b"__host-appproxy" in each.lower()]
+        self.assertEqual([each.strip() for each in ours.split(b";") if each.strip()], mine)
+        theirs = [each for each in pieces if each and b"__host-appproxy" not in each.lower()]
+        self.assertEqual([each.strip() for each in others.split(b";") if each.strip()], theirs)
 
 
 class SetOwnCookieTests(SynchronousTestCase):
