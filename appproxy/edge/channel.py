@@ -136,7 +136,6 @@ class EdgeChannel(RequestSequence):
             if principal is not None:
                 transaction.user = principal.label
                 transaction.session = principal.session_id
-                services.touch(principal.session_id)
             if services.as_page and head.upgrade is None:
                 self._start_page(verdict, head, transaction)
                 return

@@ -27,7 +27,6 @@ class ChannelServices:
 
     @ivar make_page: for a request that goes to the tree of pages.
     @ivar fetch: loads a session's record, then calls back.
-    @ivar touch: notes that a session was used.
     @ivar as_page: whether published applications go through the tree of pages too.
     @ivar draining: whether connections close after their answer.
     @ivar channels: the connections that are open.
@@ -41,7 +40,6 @@ class ChannelServices:
         answers: Answers,
         make_page: Callable[[EdgeChannel, RequestHead, Transaction, Local | Forward], PageSink],
         fetch: Callable[[str, Callable[[], None]], None],
-        touch: Callable[[str], None],
         new_transaction: Callable[[], Transaction],
         wheel: TimerWheel,
         schedule: Callable[[Callable[[], None]], None],
@@ -55,7 +53,6 @@ class ChannelServices:
         self.answers = answers
         self.make_page = make_page
         self.fetch = fetch
-        self.touch = touch
         self.new_transaction = new_transaction
         self.wheel = wheel
         self.schedule = schedule

@@ -179,7 +179,6 @@ class Web:
             answers,
             self._make_page,
             self._fetch,
-            self._sessions.touch,
             lambda: Transaction(self._new_id(), self._seconds()),
             wheel,
             schedule,

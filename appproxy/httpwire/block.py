@@ -71,16 +71,6 @@ class Block:
             wire = self._wire = _joined(b"\r\n", self.fields)
         return wire
 
-    def only(self, kept: Fields) -> Block | None:
-        """
-        The block that has only these of its headers.
-
-        @return: itself for all, L{None} for none.
-        """
-        if len(kept) == len(self.fields):
-            return self
-        return Block(kept) if kept else None
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Block) and self.fields == other.fields
 
@@ -91,40 +81,53 @@ class Block:
         return repr(self.fields)
 
 
-class PassedOn:
+class Part:
+    """
+    What of a block passes to the other side.
+
+    @ivar whole: whether all of it does. That the block itself is not in here keeps it free of circles.
+    @ivar block: else what does; L{None} if nothing does.
+    """
+
+    __slots__ = ("block", "whole")
+
+    def __init__(self, of: Block, kept: Fields) -> None:
+        self.whole = len(kept) == len(of.fields)
+        self.block = Block(kept) if kept and not self.whole else None
+
+
+class PassedOn(Part):
     """
     What of a request's block may reach an application.
 
     @ivar identity: the plain names that only the proxy may set there.
-    @ivar block: what passes; L{None} if nothing does.
     """
 
-    __slots__ = ("block", "identity")
+    __slots__ = ("identity",)
 
-    def __init__(self, identity: frozenset[bytes], block: Block | None) -> None:
+    def __init__(self, of: Block, kept: Fields, identity: frozenset[bytes]) -> None:
+        Part.__init__(self, of, kept)
         self.identity = identity
-        self.block = block
 
 
-class Answered:
+class Answered(Part):
     """
-    What of an answer's block may reach a client.
+    What of an answer's block may reach a client, but for cookies and length.
 
     @ivar named: the lower-case tokens of Connection in it.
     @ivar sets_cookie: whether it sets cookies, which are looked at one by one.
     @ivar tells_length: whether there is a Content-Length in it, which passes only sometimes.
-    @ivar block: what passes, but for those; L{None} if nothing does.
     """
 
-    __slots__ = ("block", "named", "sets_cookie", "tells_length")
+    __slots__ = ("named", "sets_cookie", "tells_length")
 
     def __init__(
-        self, named: frozenset[bytes], sets_cookie: bool, tells_length: bool, block: Block | None
+        self, of: Block, kept: Fields, named: frozenset[bytes], sets_cookie: bool, tells_length: bool
     ) -> None:
+        Part.__init__(self, of, kept)
         self.named = named
         self.sets_cookie = sets_cookie
         self.tells_length = tells_length
-        self.block = block
 
 
 Blocks: TypeAlias = list[Block]

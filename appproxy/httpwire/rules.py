@@ -113,7 +113,9 @@ class RequestRules:
             passed_on = block.passed_on
             if passed_on is None or (passed_on.identity is not identity and passed_on.identity != identity):
                 passed_on = block.passed_on = _pass_on(block, identity)
-            if passed_on.block is not None:
+            if passed_on.whole:
+                headers.append(block)
+            elif passed_on.block is not None:
                 headers.append(passed_on.block)
         named = head.connection
         if not named <= _USUAL_TOKENS:
@@ -139,7 +141,7 @@ class RequestRules:
 
 def _pass_on(block: Block, identity: frozenset[bytes]) -> PassedOn:
     kept = [each for each in block.fields if each.known.in_requests and each.known.plain not in identity]
-    return PassedOn(identity, block.only(kept))
+    return PassedOn(block, kept, identity)
 
 
 def _without(headers: Blocks, named: frozenset[bytes]) -> Blocks:
@@ -163,6 +165,8 @@ def rebuild_response(headers: Blocks, keep_length: bool = False, host: bytes = b
             answered = block.answered = _answer(block)
         if answered.sets_cookie or (keep_length and answered.tells_length):
             passed += blocks_of(_one_by_one(block, keep_length, host))
+        elif answered.whole:
+            passed.append(block)
         elif answered.block is not None:
             passed.append(answered.block)
         if answered.named:
@@ -186,7 +190,7 @@ def _answer(block: Block) -> Answered:
             tells_length = True
         elif known.plain == _CONNECTION:
             named |= connection_tokens(each.value)
-    return Answered(named, sets_cookie, tells_length, block.only(kept))
+    return Answered(block, kept, named, sets_cookie, tells_length)
 
 
 def _one_by_one(block: Block, keep_length: bool, host: bytes) -> Fields:

@@ -262,7 +262,13 @@ class BugTests(ContractCase):
         """Likewise when it is asked again."""
         session_id, cookie = self.signed_in()
         self.rig.sessions._memory.sessions.pop(session_id)
-        self.patch(self.rig.web._secure, "touch", broken)
+        judge, heads = self.rig.web._secure.judge, []
+
+        def once(head: Any, facts: Any) -> Any:
+            heads.append(head)
+            return judge(head, facts) if len(heads) == 1 else broken()
+
+        self.patch(self.rig.web._secure, "judge", once)
         self.assert_500(self.send(request(b"GET / HTTP/1.1", cookie, host=HR), HR))
 
     def test_opener(self) -> None:

@@ -15,6 +15,7 @@ from appproxy.httpwire.block import (
     MEMO_SIGHTS,
     Block,
     BlockReader,
+    Part,
     blocks_of,
     fields_of,
     marked_of,
@@ -171,12 +172,16 @@ class BlockTests(SynchronousTestCase):
         self.assertTrue(block.frames)
         self.assertFalse(Block(self.headers()[:2]).frames)
 
-    def test_only(self) -> None:
-        """All of a block is the block itself, and nothing of it is none."""
+    def test_part(self) -> None:
+        """All of a block, some of it, or nothing, never with a way back to the block itself."""
         block = Block(self.headers())
-        self.assertIs(block.only(self.headers()), block)
-        self.assertEqual(block.only(self.headers()[:1]), Block(self.headers()[:1]))
-        self.assertIsNone(block.only([]))
+        for count, whole, expected in (
+            (3, True, None),
+            (1, False, Block(self.headers()[:1])),
+            (0, False, None),
+        ):
+            part = Part(block, self.headers()[:count])
+            self.assertEqual((part.whole, part.block), (whole, expected))
 
     def test_of_fields(self) -> None:
         """Headers become one block, and none become none."""
