@@ -71,12 +71,6 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
 }
 
 
-_SERIES_LABELS: Final[dict[str, Labels]] = {
-    **{name: labels for name, (_, labels) in _COUNTERS.items()},
-    **{name: labels for name, (_, labels, _) in _HISTOGRAMS.items()},
-}
-
-
 class Metrics(Series, Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
@@ -115,16 +109,6 @@ class Metrics(Series, Collector):
         if counter not in _COUNTERS:
             raise KeyError(counter)
         self._counter_sources[counter] = source
-
-    def forget_application(self, application: str) -> None:
-        """Drop the series of an application that is not published any more."""
-        for name, labels in _SERIES_LABELS.items():
-            if "application" not in labels:
-                continue
-            series: dict[Key, object] = getattr(self, name).series
-            place = labels.index("application")
-            for key in [key for key in series if key[place] == application]:
-                del series[key]
 
     def collect(self) -> Iterable[Metric]:
         """See C{prometheus_client.registry.Collector}."""
