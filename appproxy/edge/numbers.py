@@ -36,7 +36,7 @@ class EdgeNumbers:
         self._writer = writer
         writer.schedule = lambda call: clock.callLater(GATHER_SECONDS, call)
         form = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
-        self.finished = Account(self.metrics, writer, form).finished
+        self.finished = Account(self.metrics.served, writer, form).finished
 
     def watch(
         self,

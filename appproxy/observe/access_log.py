@@ -42,12 +42,12 @@ _LONGEST_VALUE: Final = 512
 _SESSION_SHOWN: Final = 8
 _UNKNOWN: Final = -1.0
 
-_PLAIN: Final = bytes(
-    each if 0x20 <= each < 0x7F and each not in b'?"\\' else ord("x") for each in range(256)
-)
-"""Changes what a path has to be looked at for: a query, or what JSON does not show as it is."""
+_PLAIN: Final = bytes(each if 0x20 <= each < 0x7F and each not in b'"\\' else ord("x") for each in range(256))
+"""Changes what JSON does not show as it is."""
+_PLAIN_PATH: Final = _PLAIN.replace(b"?", b"x")
+"""Changes a query's beginning, too."""
 
-_THOUSANDTHS: Final = tuple(b"%03d" % number for number in range(1000))
+_THOUSANDTHS: Final = tuple(b'%03dZ",' % number for number in range(1000))
 _TENTHS: Final = tuple(b"%.1f" % (number / 10) for number in range(2000))
 """Milliseconds as text up to 200: formatting a float costs more than the rest of a field."""
 
@@ -61,8 +61,8 @@ def _milliseconds(seconds: float) -> bytes:
     return f"{seconds * 1000:.1f}".encode() if seconds >= 0 else b"null"
 
 
-def _json(value: bytes) -> bytes:
-    return quoted(value.decode("utf-8", "replace")).encode()
+def _number(value: int) -> bytes:
+    return b"%d" % value if value else b"0"
 
 
 class _Values:
@@ -98,17 +98,21 @@ class _Visit:
 
     @ivar who: text from the application to the session.
     @ivar where_from: the client's address.
+    @ivar where_to: the host.
+    @ivar browser: the end of a line.
     """
 
     __slots__ = (
+        "_method",
+        "_method_text",
         "application",
         "browser",
         "client_address",
         "host",
-        "host_text",
         "user",
         "user_agent",
         "where_from",
+        "where_to",
         "who",
     )
 
@@ -116,14 +120,21 @@ class _Visit:
         t = transaction
         self.application, self.user, self.client_address = t.application, t.user, t.client_address
         self.host, self.user_agent = t.host, t.user_agent
-        self.who = b'"application":%b,"user":%b,"session":%b,' % (
+        self._method = self._method_text = b""
+        self.who = b'","application":%b,"user":%b,"session":%b,' % (
             values.text(t.application),
             values.text(t.user),
             values.text(t.session[:_SESSION_SHOWN]),
         )
-        self.where_from = values.text(t.client_address)
-        self.host_text = values.text(t.host)
-        self.browser = values.text(t.user_agent)
+        self.where_from = b'"client_address":%b,"method":' % values.text(t.client_address)
+        self.where_to = b',"host":%b,"path":' % values.text(t.host)
+        self.browser = b',"user_agent":%b}\n' % values.text(t.user_agent)
+
+    def method(self, method: bytes, values: _Values) -> bytes:
+        """The method in JSON; mostly that of the last request."""
+        if method != self._method or not method:
+            self._method, self._method_text = method, values.text(method)
+        return self._method_text
 
     def fits(self, transaction: Transaction) -> bool:
         """Whether a request has the same facts."""
@@ -163,7 +174,7 @@ class _Outcome:
     def __init__(self, transaction: Transaction, values: _Values) -> None:
         t = transaction
         self.error, self.reason, self.protocol = t.error, t.reason, t.protocol
-        self.text = b'"status":%d,"error":%b,"reason":%b,"protocol":%b,' % (
+        self.text = b',"status":%d,"error":%b,"reason":%b,"protocol":%b,"bytes_in":' % (
             t.status,
             values.text(t.error),
             values.text(t.reason),
@@ -188,6 +199,7 @@ class AccessFormat:
             % (quoted(daemon).encode())
         )
         self._query_strings = query_strings
+        self._plain = _PLAIN if query_strings else _PLAIN_PATH
         self._values = _Values()
         self._visits: dict[str, _Visit] = {}
         self._ways: dict[str, _Way] = {}
@@ -201,13 +213,12 @@ class AccessFormat:
         second = int(t.started)
         if second != self._second:
             self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+            self._second_text = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second)).encode()
         visit = self._visit(t)
-        # One literal: a sixth cheaper than a template.
+        # One literal: a sixth cheaper than a template. The parts bring what stands between them.
         return (
-            b'{"time":"%b.%bZ",%b%b",%b%b"client_address":%b,"method":%b,"host":%b,"path":%b,%b"bytes_in":%d,'
-            b'"bytes_out":%d,"duration_ms":%b,"first_byte_ms":%b,"connector_ms":%b,"backend_ms":%b,"sso_ms":%b,'
-            b'"retries":%d,"user_agent":%b}\n'
+            b'%b%b%b%b%b%b%b%b%b%b%b%b,"bytes_out":%b,"duration_ms":%b,"first_byte_ms":%b,"connector_ms":%b,'
+            b'"backend_ms":%b,"sso_ms":%b,"retries":%b%b'
             % (
                 self._second_text,
                 _THOUSANDTHS[int(t.started * 1000) % 1000],
@@ -216,18 +227,18 @@ class AccessFormat:
                 visit.who,
                 self._way(t),
                 visit.where_from,
-                self._values.text(t.method),
-                visit.host_text,
+                visit.method(t.method, self._values),
+                visit.where_to,
                 self._path(t.target),
                 self._outcome(t),
-                t.bytes_in,
-                t.bytes_out,
+                _number(t.bytes_in),
+                _number(t.bytes_out),
                 _milliseconds(t.duration),
                 _milliseconds(t.first_byte),
                 _milliseconds(t.connector_time),
                 _milliseconds(t.backend_time),
                 _milliseconds(t.sso_time),
-                t.retries,
+                _number(t.retries),
                 visit.browser,
             )
         )
@@ -266,10 +277,12 @@ class AccessFormat:
         return known.text
 
     def _path(self, target: bytes) -> bytes:
-        if target.translate(_PLAIN) == target and len(target) <= _MAXIMUM_PATH:
+        if len(target) <= _MAXIMUM_PATH and target.translate(self._plain) == target:
             return b'"%b"' % target
-        shown = target if self._query_strings else target.partition(b"?")[0]
-        return _json(shown[:_MAXIMUM_PATH])
+        shown = (target if self._query_strings else target.partition(b"?")[0])[:_MAXIMUM_PATH]
+        if shown.translate(_PLAIN) == shown:
+            return b'"%b"' % shown
+        return quoted(shown.decode("utf-8", "replace")).encode()
 
 
 class _Lane:

@@ -71,16 +71,26 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
 }
 
 
-class Metrics(Series, Collector):
+class Metrics(Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
 
     Counters and histograms are kept by label values, in the order of the tables above. Gauges are
     read from their sources when asked for; one without a source is not shown.
+
+    @ivar served: what is counted of requests.
     """
 
     def __init__(self) -> None:
-        Series.__init__(self)
+        self.served = served = Series()
+        self.observe, self.forget_application = served.observe, served.forget_application
+        self.requests, self.request_bytes, self.refused = (
+            served.requests,
+            served.request_bytes,
+            served.refused,
+        )
+        self.request_seconds, self.first_byte_seconds = served.request_seconds, served.first_byte_seconds
+        self.backend_seconds, self.sso_seconds = served.backend_seconds, served.sso_seconds
         self.sign_ins = Counter()
         self.tunnel_bytes = Counter()
         self.tunnel_paused_seconds = Counter()

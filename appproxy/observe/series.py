@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mypy_extensions import mypyc_attr
-
 from appproxy.observe.transaction import Transaction
 
 MAXIMUM_SERIES: Final = 5000
@@ -170,7 +168,6 @@ class _Application:
         self.backend: Histogram | None = None
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Series:
     """
     What is counted of requests.
