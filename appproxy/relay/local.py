@@ -8,13 +8,13 @@ from collections.abc import Collection
 
 from appproxy.relay.broker import Broker
 from appproxy.relay.link import ConnectorLink
-from appproxy.relay.opener import NoConnector, StreamRequest, TunnelLink
+from appproxy.relay.opener import NoConnector, StreamOpener, StreamRequest, TunnelLink
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.stream import Stream
 
 
-class LocalOpener:
+class LocalOpener(StreamOpener):
     """A L{appproxy.relay.opener.StreamOpener} over a L{Broker}."""
 
     def __init__(self, broker: Broker) -> None:
