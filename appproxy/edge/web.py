@@ -180,7 +180,7 @@ class Web:
             self._make_page,
             self._fetch,
             self._sessions.touch,
-            lambda: Transaction(self._new_id(), self._seconds()),
+            self._begin,
             wheel,
             schedule,
             HeadLimits(head_size=settings.head_size, header_count=settings.header_count),
@@ -210,6 +210,10 @@ class Web:
 
         fetched: Deferred[Any] = self._sessions.fetch(session_id)
         fetched.addErrback(failed).addBoth(lambda _: done())
+
+    def _begin(self) -> Transaction:
+        now = self._seconds()
+        return Transaction(self._new_id.at(now), now)
 
     def _finish(self, transaction: Transaction) -> None:
         transaction.duration = self._seconds() - transaction.started
