@@ -30,7 +30,7 @@ class LocalOpener(StreamOpener):
         """See L{appproxy.relay.opener.StreamOpener.open}."""
         if isinstance(stay_with, ConnectorLink) and stay_with.group == request.group:
             return self._stay(request, handler, stay_with)
-        tried: list[object] = list(avoid)
+        tried: Collection[object] = avoid
         while True:
             link = self._broker.choose(request.group, request.revision, tried)
             if link is None:
@@ -38,7 +38,7 @@ class LocalOpener(StreamOpener):
             try:
                 return link.open(request, handler), link
             except TunnelRefused:
-                tried.append(link)
+                tried = [*tried, link]
 
     def forget(self, session_id: str) -> None:
         """See L{appproxy.relay.opener.StreamOpener.forget}."""

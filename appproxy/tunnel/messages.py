@@ -144,10 +144,12 @@ class OpenMessage:
         start = _OPEN_SIZE + size
         if body < NO_BODY or number > MAX_NUMBER or not size or len(payload) < start:
             raise _bad("OPEN is out of bounds")
-        # Any byte is a character of Latin 1: what is no ASCII shows only then.
-        names = payload[_TRANSACTION_AT:start].decode("latin-1")
+        try:
+            names = payload[_TRANSACTION_AT:start].decode("ascii")
+        except UnicodeDecodeError:
+            names = ""
         transaction = names[:_TRANSACTION_SIZE]
-        if not transaction.isalnum() or not names.isascii():
+        if not transaction.isalnum():
             raise _bad("OPEN has a bad transaction or application")
         upgrade = bool(options & _UPGRADE)
         if upgrade and body != NO_BODY:
@@ -168,9 +170,8 @@ class OpenMessage:
 
 
 def _unsigned_long_at(payload: bytes, offset: i64) -> int:
-    high: int = u32_at(payload, offset)
-    low: int = u32_at(payload, offset + 4)
-    return high << 32 | low
+    number: int = _long_at(payload, offset)
+    return number if number >= 0 else number + (1 << 64)
 
 
 def _long_at(payload: bytes, offset: i64) -> i64:
