@@ -27,6 +27,7 @@ from appproxy.httpwire.rules import filter_trailers
 from appproxy.httpwire.wire_heads import pack_trailers, unpack_trailers
 from appproxy.model.principal import Principal
 from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
 
@@ -55,7 +56,7 @@ class ExchangeServices:
         self.wheel = wheel
 
 
-class BackendExchange:
+class BackendExchange(StreamHandler):
     """
     A L{appproxy.tunnel.handler.StreamHandler} and an
     L{appproxy.connector.backend_connection.AnswerListener}.

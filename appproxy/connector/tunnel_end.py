@@ -15,6 +15,7 @@ from appproxy.connector.served import CatalogCopy
 from appproxy.model.principal import Principal
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.errors import TunnelError
+from appproxy.tunnel.listener import TunnelListener
 from appproxy.tunnel.messages import OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.stream import Stream
@@ -45,7 +46,7 @@ class TunnelOwner(Protocol):
         """A new certificate came."""
 
 
-class TunnelEnd:
+class TunnelEnd(TunnelListener):
     """
     A L{appproxy.tunnel.session.TunnelListener} on the acceptor's side.
 

@@ -29,6 +29,7 @@ from appproxy.model.refusal import Error, Refusal, refusal_of_reason
 from appproxy.observe.transaction import Transaction
 from appproxy.relay.opener import NoConnector, StreamOpener
 from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.stream import Stream
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
@@ -70,7 +71,7 @@ class ExchangeServices:
         self.finished = finished
 
 
-class Exchange:
+class Exchange(StreamHandler):
     """
     One request and its answer; a L{appproxy.tunnel.handler.StreamHandler}.
 

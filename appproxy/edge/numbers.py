@@ -15,9 +15,9 @@ from appproxy.config.edge import EdgeSettings
 from appproxy.edge.tunnels import Tunnels
 from appproxy.edge.web import Web
 from appproxy.observe.access_log import GATHER_SECONDS, AccessFormat, LineWriter
+from appproxy.observe.account import Account
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.series import Key
-from appproxy.observe.transaction import Transaction
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.tunnel.traffic import Traffic
@@ -28,19 +28,15 @@ class EdgeNumbers:
     The access log and the metrics.
 
     @ivar metrics: for the scrape.
+    @ivar finished: takes note of a request that is over.
     """
 
     def __init__(self, settings: EdgeSettings, writer: LineWriter, clock: IReactorTime) -> None:
         self.metrics = Metrics()
         self._writer = writer
         writer.schedule = lambda call: clock.callLater(GATHER_SECONDS, call)
-        self._format = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
-
-    def finished(self, transaction: Transaction) -> None:
-        """A request is over."""
-        self.metrics.observe(transaction)
-        if self._format is not None:
-            self._writer.write(self._format.line(transaction))
+        form = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
+        self.finished = Account(self.metrics.served, writer, form).finished
 
     def watch(
         self,

@@ -179,7 +179,7 @@ class Web:
             answers,
             self._make_page,
             self._fetch,
-            lambda: Transaction(self._new_id(), self._seconds()),
+            self._begin,
             wheel,
             schedule,
             HeadLimits(head_size=settings.head_size, header_count=settings.header_count),
@@ -209,6 +209,10 @@ class Web:
 
         fetched: Deferred[Any] = self._sessions.fetch(session_id)
         fetched.addErrback(failed).addBoth(lambda _: done())
+
+    def _begin(self) -> Transaction:
+        now = self._seconds()
+        return Transaction(self._new_id.at(now), now)
 
     def _finish(self, transaction: Transaction) -> None:
         transaction.duration = self._seconds() - transaction.started

@@ -34,85 +34,260 @@ eighth of the edge's time.
 GATHER_BYTES: Final = 64 << 10
 """With so much gathered the thread is woken at once."""
 
-_MAXIMUM_PATH: Final = 2048
-_SESSION_SHOWN: Final = 8
+MAXIMUM_REMEMBERED: Final = 4096
+"""Texts that are kept of one sort. A full memory starts over, since a client may make values up."""
 
-_THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
-_TENTHS: Final = tuple(f"{number / 10:.1f}" for number in range(2000))
+_MAXIMUM_PATH: Final = 2048
+_LONGEST_VALUE: Final = 512
+_SESSION_SHOWN: Final = 8
+_UNKNOWN: Final = -1.0
+
+_PLAIN: Final = bytes(each if 0x20 <= each < 0x7F and each not in b'"\\' else ord("x") for each in range(256))
+"""Changes what JSON does not show as it is."""
+_PLAIN_PATH: Final = _PLAIN.replace(b"?", b"x")
+"""Changes a query's beginning, too."""
+
+_THOUSANDTHS: Final = tuple(b'%03dZ",' % number for number in range(1000))
+_TENTHS: Final = tuple(b"%.1f" % (number / 10) for number in range(2000))
 """Milliseconds as text up to 200: formatting a float costs more than the rest of a field."""
 
 
-def _milliseconds(seconds: float) -> str:
+_NO_PARTS_OF_TIME: Final = b',"connector_ms":null,"backend_ms":null,"sso_ms":null,"retries":'
+
+
+def _milliseconds(seconds: float) -> bytes:
+    if seconds == _UNKNOWN:
+        return b"null"
     tenths = int(seconds * 10_000)
     if 0 <= tenths < 2000:
         return _TENTHS[tenths]
-    return f"{seconds * 1000:.1f}" if seconds >= 0 else "null"
+    return f"{seconds * 1000:.1f}".encode() if seconds >= 0 else b"null"
 
 
-class _Quoted(dict[str | bytes, str]):
-    """
-    JSON texts of values that come again and again: users, hosts, browsers.
+def _parts_of_time(transaction: Transaction) -> bytes:
+    t = transaction
+    if t.connector_time == t.backend_time == t.sso_time == _UNKNOWN:
+        return _NO_PARTS_OF_TIME
+    return b',"connector_ms":%b,"backend_ms":%b,"sso_ms":%b,"retries":' % (
+        _milliseconds(t.connector_time),
+        _milliseconds(t.backend_time),
+        _milliseconds(t.sso_time),
+    )
 
-    Keeps at most L{MAXIMUM} of them; a full one starts over, since a client may make values up.
-    """
 
-    MAXIMUM: Final = 4096
-    LONGEST: Final = 512
+class _Values:
+    """JSON texts of values that come again and again: users, hosts, browsers."""
 
-    def __missing__(self, value: str | bytes) -> str:
-        text = value[: self.LONGEST]
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        if len(self) >= self.MAXIMUM:
-            self.clear()
-        made = quoted(shown) if shown else "null"
-        if len(value) <= self.LONGEST:
-            self[value] = made
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str | bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def text(self, value: str | bytes) -> bytes:
+        """The value in JSON, cut if it is very long; C{null} if it is empty."""
+        known = self._known.get(value)
+        return known if known is not None else self._enter(value)
+
+    def _enter(self, value: str | bytes) -> bytes:
+        cut = value[:_LONGEST_VALUE]
+        shown = cut if isinstance(cut, str) else cut.decode("utf-8", "replace")
+        if len(self._known) >= MAXIMUM_REMEMBERED:
+            self._known.clear()
+        made = quoted(shown).encode() if shown else b"null"
+        if len(value) <= _LONGEST_VALUE:
+            self._known[value] = made
         return made
+
+
+class _Visit:
+    """
+    What stays the same from one request of a session to the next.
+
+    @ivar who: text from the application to the session.
+    @ivar where_from: the client's address.
+    @ivar where_to: the host.
+    @ivar browser: the end of a line.
+    """
+
+    __slots__ = (
+        "_method",
+        "_method_text",
+        "application",
+        "browser",
+        "client_address",
+        "host",
+        "user",
+        "user_agent",
+        "where_from",
+        "where_to",
+        "who",
+    )
+
+    def __init__(self, transaction: Transaction, values: _Values) -> None:
+        t = transaction
+        self.application, self.user, self.client_address = t.application, t.user, t.client_address
+        self.host, self.user_agent = t.host, t.user_agent
+        self._method = self._method_text = b""
+        self.who = b'","application":%b,"user":%b,"session":%b,' % (
+            values.text(t.application),
+            values.text(t.user),
+            values.text(t.session[:_SESSION_SHOWN]),
+        )
+        self.where_from = b'"client_address":%b,"method":' % values.text(t.client_address)
+        self.where_to = b',"host":%b,"path":"' % values.text(t.host)
+        self.browser = b',"user_agent":%b}\n' % values.text(t.user_agent)
+
+    def method(self, method: bytes, values: _Values) -> bytes:
+        """The method in JSON; mostly that of the last request."""
+        if method != self._method or not method:
+            self._method, self._method_text = method, values.text(method)
+        return self._method_text
+
+    def fits(self, transaction: Transaction) -> bool:
+        """Whether a request has the same facts."""
+        return (
+            self.application == transaction.application
+            and self.user == transaction.user
+            and self.client_address == transaction.client_address
+            and self.host == transaction.host
+            and self.user_agent == transaction.user_agent
+        )
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is worth the memory: a client may make up values of any length."""
+        return len(self.host) <= _LONGEST_VALUE and len(self.user_agent) <= _LONGEST_VALUE
+
+
+class _Way:
+    """The way that requests take through one connector."""
+
+    __slots__ = ("group", "text", "tunnel")
+
+    def __init__(self, transaction: Transaction, values: _Values) -> None:
+        self.group, self.tunnel = transaction.connector_group, transaction.tunnel
+        self.text = b'"connector":%b,"connector_group":%b,"tunnel":%b,' % (
+            values.text(transaction.connector),
+            values.text(self.group),
+            values.text(self.tunnel),
+        )
+
+
+class _Outcome:
+    """How requests with one status end."""
+
+    __slots__ = ("error", "protocol", "reason", "text")
+
+    def __init__(self, transaction: Transaction, values: _Values) -> None:
+        t = transaction
+        self.error, self.reason, self.protocol = t.error, t.reason, t.protocol
+        self.text = b'","status":%d,"error":%b,"reason":%b,"protocol":%b,"bytes_in":' % (
+            t.status,
+            values.text(t.error),
+            values.text(t.reason),
+            values.text(t.protocol),
+        )
 
 
 class AccessFormat:
     """
     Turns transactions into lines.
 
+    Most of a line stood in an earlier one: of the same session, through the same connector, with the
+    same status. Each of these parts is remembered as text, and compared before it is used again.
+
     @param daemon: which of ours it is, e.g. C{edge}.
     @param query_strings: whether paths keep their query; they carry secrets.
     """
 
     def __init__(self, daemon: str, query_strings: bool = False) -> None:
-        self._daemon = quoted(daemon)
+        self._begin = (
+            b'"level":"info","event":"access","daemon":%b,"message":"request","transaction_id":"'
+            % (quoted(daemon).encode())
+        )
         self._query_strings = query_strings
-        self._quoted = _Quoted()
+        self._plain = _PLAIN if query_strings else _PLAIN_PATH
+        self._values = _Values()
+        self._visits: dict[str, _Visit] = {}
+        self._ways: dict[str, _Way] = {}
+        self._outcomes: dict[int, _Outcome] = {}
         self._second = -1
-        self._second_text = ""
+        self._second_text = b""
 
     def line(self, transaction: Transaction) -> bytes:
         """The transaction's line, with its line feed."""
         t = transaction
-        known = self._quoted
         second = int(t.started)
         if second != self._second:
             self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        path = t.target if self._query_strings else t.target.partition(b"?")[0]
-        shown_path = quoted(path[:_MAXIMUM_PATH].decode("utf-8", "replace"))
-        method = known[t.method]
-        milliseconds = _THOUSANDTHS[int(t.started * 1000) % 1000]
-        # One literal: a sixth cheaper than a template.
-        text = (
-            f'{{"time":"{self._second_text}.{milliseconds}Z","level":"info",'
-            f'"event":"access","daemon":{self._daemon},"message":"request","transaction_id":"{t.id}",'
-            f'"application":{known[t.application]},"user":{known[t.user]},'
-            f'"session":{known[t.session[:_SESSION_SHOWN]]},"connector":{known[t.connector]},'
-            f'"connector_group":{known[t.connector_group]},"tunnel":{known[t.tunnel]},'
-            f'"client_address":{known[t.client_address]},"method":{method},"host":{known[t.host]},'
-            f'"path":{shown_path},"status":{t.status},"error":{known[t.error]},"reason":{known[t.reason]},'
-            f'"protocol":{known[t.protocol]},"bytes_in":{t.bytes_in},"bytes_out":{t.bytes_out},'
-            f'"duration_ms":{_milliseconds(t.duration)},"first_byte_ms":{_milliseconds(t.first_byte)},'
-            f'"connector_ms":{_milliseconds(t.connector_time)},"backend_ms":{_milliseconds(t.backend_time)},'
-            f'"sso_ms":{_milliseconds(t.sso_time)},"retries":{t.retries},'
-            f'"user_agent":{known[t.user_agent]}}}\n'
+            self._second_text = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second)).encode()
+        visit = self._visit(t)
+        # One literal: a sixth cheaper than a template. The parts bring what stands between them.
+        return b'%b%b%b%b%b%b%b%b%b%b%b%b,"bytes_out":%d,"duration_ms":%b,"first_byte_ms":%b%b%b%b' % (
+            self._second_text,
+            _THOUSANDTHS[int(t.started * 1000) % 1000],
+            self._begin,
+            t.id.encode(),
+            visit.who,
+            self._way(t),
+            visit.where_from,
+            visit.method(t.method, self._values),
+            visit.where_to,
+            self._path(t.target),
+            self._outcome(t),
+            b"0" if not t.bytes_in else b"%d" % t.bytes_in,
+            t.bytes_out,
+            _milliseconds(t.duration),
+            _milliseconds(t.first_byte),
+            _parts_of_time(t),
+            b"0" if not t.retries else b"%d" % t.retries,
+            visit.browser,
         )
-        return text.encode("ascii")
+
+    def _visit(self, transaction: Transaction) -> _Visit:
+        known = self._visits.get(transaction.session)
+        if known is not None and known.fits(transaction):
+            return known
+        made = _Visit(transaction, self._values)
+        if made.is_short:
+            if len(self._visits) >= MAXIMUM_REMEMBERED:
+                self._visits.clear()
+            self._visits[transaction.session] = made
+        return made
+
+    def _way(self, transaction: Transaction) -> bytes:
+        t = transaction
+        known = self._ways.get(t.connector)
+        if known is None or known.group != t.connector_group or known.tunnel != t.tunnel:
+            if len(self._ways) >= MAXIMUM_REMEMBERED:
+                self._ways.clear()
+            known = self._ways[t.connector] = _Way(t, self._values)
+        return known.text
+
+    def _outcome(self, transaction: Transaction) -> bytes:
+        t = transaction
+        known = self._outcomes.get(t.status)
+        if (
+            known is None
+            or known.error != t.error
+            or known.reason != t.reason
+            or known.protocol != t.protocol
+        ):
+            # A status has three digits: there are no more of them than can be kept.
+            known = self._outcomes[t.status] = _Outcome(t, self._values)
+        return known.text
+
+    def _path(self, target: bytes) -> bytes:
+        """What stands between the quotes."""
+        if len(target) <= _MAXIMUM_PATH and target.translate(self._plain) == target:
+            return target
+        shown = (target if self._query_strings else target.partition(b"?")[0])[:_MAXIMUM_PATH]
+        if shown.translate(_PLAIN) == shown:
+            return shown
+        return quoted(shown.decode("utf-8", "replace"))[1:-1].encode()
 
 
 class _Lane:

@@ -71,22 +71,26 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
 }
 
 
-_SERIES_LABELS: Final[dict[str, Labels]] = {
-    **{name: labels for name, (_, labels) in _COUNTERS.items()},
-    **{name: labels for name, (_, labels, _) in _HISTOGRAMS.items()},
-}
-
-
-class Metrics(Series, Collector):
+class Metrics(Collector):
     """
     All that a daemon counts. Register it with a C{prometheus_client} registry.
 
     Counters and histograms are kept by label values, in the order of the tables above. Gauges are
     read from their sources when asked for; one without a source is not shown.
+
+    @ivar served: what is counted of requests.
     """
 
     def __init__(self) -> None:
-        Series.__init__(self)
+        self.served = served = Series()
+        self.observe, self.forget_application = served.observe, served.forget_application
+        self.requests, self.request_bytes, self.refused = (
+            served.requests,
+            served.request_bytes,
+            served.refused,
+        )
+        self.request_seconds, self.first_byte_seconds = served.request_seconds, served.first_byte_seconds
+        self.backend_seconds, self.sso_seconds = served.backend_seconds, served.sso_seconds
         self.sign_ins = Counter()
         self.tunnel_bytes = Counter()
         self.tunnel_paused_seconds = Counter()
@@ -115,16 +119,6 @@ class Metrics(Series, Collector):
         if counter not in _COUNTERS:
             raise KeyError(counter)
         self._counter_sources[counter] = source
-
-    def forget_application(self, application: str) -> None:
-        """Drop the series of an application that is not published any more."""
-        for name, labels in _SERIES_LABELS.items():
-            if "application" not in labels:
-                continue
-            series: dict[Key, object] = getattr(self, name).series
-            place = labels.index("application")
-            for key in [key for key in series if key[place] == application]:
-                del series[key]
 
     def collect(self) -> Iterable[Metric]:
         """See C{prometheus_client.registry.Collector}."""

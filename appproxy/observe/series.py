@@ -7,10 +7,7 @@ should there be more of them all the same, the rest is counted as C{other}.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Any, Final
-
-from mypy_extensions import mypyc_attr
 
 from appproxy.observe.transaction import Transaction
 
@@ -57,7 +54,13 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Count one observation."""
-        self.counts[bisect_left(self._bounds, seconds)] += 1
+        # One by one: what is usual falls into the first ones.
+        place = 0
+        for bound in self._bounds:
+            if seconds <= bound:
+                break
+            place += 1
+        self.counts[place] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -76,24 +79,49 @@ def _with_room(series: dict[Key, Any], key: Key) -> Key:
     return key if len(series) < MAXIMUM_SERIES else (OTHER,) * len(key)
 
 
+class Count:
+    """
+    One number that grows.
+
+    @ivar value: how far it came.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+
 class Counter:
     """
     Numbers by label values; not more of them than L{MAXIMUM_SERIES}.
-
-    @ivar series: the numbers.
     """
 
-    __slots__ = ("series",)
+    __slots__ = ("_counts",)
 
     def __init__(self) -> None:
-        self.series: dict[Key, float] = {}
+        self._counts: dict[Key, Count] = {}
+
+    @property
+    def series(self) -> dict[Key, float]:
+        """The numbers as they are now."""
+        return {key: count.value for key, count in self._counts.items()}
+
+    def of(self, key: Key) -> Count:
+        """Where to count; valid until L{forget}."""
+        found = self._counts.get(key)
+        if found is None:
+            found = self._counts.setdefault(_with_room(self._counts, key), Count())
+        return found
 
     def add(self, key: Key, amount: float = 1) -> None:
         """Count."""
-        series = self.series
-        if key not in series:
-            key = _with_room(series, key)
-        series[key] = series.get(key, 0) + amount
+        self.of(key).value += amount
+
+    def forget(self, place: int, label: str) -> None:
+        """Drop the series that have this label at this place."""
+        for key in [key for key in self._counts if key[place] == label]:
+            del self._counts[key]
 
 
 class Histograms:
@@ -109,16 +137,37 @@ class Histograms:
         self._bounds = bounds
         self.series: dict[Key, Histogram] = {}
 
-    def observe(self, key: Key, seconds: float) -> None:
-        """Count one observation."""
+    def of(self, key: Key) -> Histogram:
+        """Where to count; valid until L{forget}."""
         found = self.series.get(key)
         if found is None:
-            key = _with_room(self.series, key)
-            found = self.series.setdefault(key, Histogram(self._bounds))
-        found.observe(seconds)
+            found = self.series.setdefault(_with_room(self.series, key), Histogram(self._bounds))
+        return found
+
+    def observe(self, key: Key, seconds: float) -> None:
+        """Count one observation."""
+        self.of(key).observe(seconds)
+
+    def forget(self, place: int, label: str) -> None:
+        """Drop the histograms that have this label at this place."""
+        for key in [key for key in self.series if key[place] == label]:
+            del self.series[key]
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class _Application:
+    """One application's series, as far as they began: found once, not with every request."""
+
+    __slots__ = ("backend", "done", "first_byte", "received", "request", "sent")
+
+    def __init__(self) -> None:
+        self.done: dict[int, Count] = {}
+        self.received: Count | None = None
+        self.sent: Count | None = None
+        self.request: Histogram | None = None
+        self.first_byte: Histogram | None = None
+        self.backend: Histogram | None = None
+
+
 class Series:
     """
     What is counted of requests.
@@ -134,25 +183,64 @@ class Series:
         self.first_byte_seconds = Histograms()
         self.backend_seconds = Histograms()
         self.sso_seconds = Histograms(SIGN_ON_BUCKETS)
+        self._applications: dict[str, _Application] = {}
 
     def observe(self, transaction: Transaction) -> None:
         """Count a request that ended."""
         t = transaction
-        application = t.application
-        key = (application,)
-        self.requests.add((application, t.status, t.error))
+        known = self._applications.get(t.application)
+        if known is None:
+            known = self._enter(t.application)
+        self._count(known, t)
+        self._time(known, t)
         if t.reason:
             self.refused.add((t.reason,))
-        if t.duration >= 0:
-            self.request_seconds.observe(key, t.duration)
-        if t.first_byte >= 0:
-            self.first_byte_seconds.observe(key, t.first_byte)
-        if t.backend_time >= 0:
-            self.backend_seconds.observe(key, t.backend_time)
         if t.sso_time >= 0:
             outcome = "failed" if t.reason == "sso_failed" else "done"
             self.sso_seconds.observe((t.sso_mode, outcome), t.sso_time)
+
+    def forget_application(self, application: str) -> None:
+        """Drop the series of an application that is not published any more."""
+        self._applications.clear()
+        for counter in (self.requests, self.request_bytes):
+            counter.forget(0, application)
+        for histograms in (self.request_seconds, self.first_byte_seconds, self.backend_seconds):
+            histograms.forget(0, application)
+
+    def _enter(self, application: str) -> _Application:
+        if len(self._applications) >= MAXIMUM_SERIES:
+            self._applications.clear()
+        made = self._applications[application] = _Application()
+        return made
+
+    def _count(self, known: _Application, transaction: Transaction) -> None:
+        t = transaction
+        done = known.done.get(t.status) if not t.error else None
+        if done is None:
+            done = self.requests.of((t.application, t.status, t.error))
+            if not t.error:
+                known.done[t.status] = done
+        done.value += 1
         if t.bytes_in:
-            self.request_bytes.add((application, "in"), t.bytes_in)
+            if known.received is None:
+                known.received = self.request_bytes.of((t.application, "in"))
+            known.received.value += t.bytes_in
         if t.bytes_out:
-            self.request_bytes.add((application, "out"), t.bytes_out)
+            if known.sent is None:
+                known.sent = self.request_bytes.of((t.application, "out"))
+            known.sent.value += t.bytes_out
+
+    def _time(self, known: _Application, transaction: Transaction) -> None:
+        t = transaction
+        if t.duration >= 0:
+            if known.request is None:
+                known.request = self.request_seconds.of((t.application,))
+            known.request.observe(t.duration)
+        if t.first_byte >= 0:
+            if known.first_byte is None:
+                known.first_byte = self.first_byte_seconds.of((t.application,))
+            known.first_byte.observe(t.first_byte)
+        if t.backend_time >= 0:
+            if known.backend is None:
+                known.backend = self.backend_seconds.of((t.application,))
+            known.backend.observe(t.backend_time)

@@ -44,7 +44,11 @@ class TransactionIds:
 
     def __call__(self) -> str:
         """A new id."""
-        millisecond = int(self._clock() * 1000)
+        return self.at(self._clock())
+
+    def at(self, seconds: float) -> str:
+        """A new id for this time."""
+        millisecond = int(seconds * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
             self._time_text = _time_text(millisecond)

@@ -8,13 +8,13 @@ from collections.abc import Collection
 
 from appproxy.relay.broker import Broker
 from appproxy.relay.link import ConnectorLink
-from appproxy.relay.opener import NoConnector, StreamRequest, TunnelLink
+from appproxy.relay.opener import NoConnector, StreamOpener, StreamRequest, TunnelLink
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.stream import Stream
 
 
-class LocalOpener:
+class LocalOpener(StreamOpener):
     """A L{appproxy.relay.opener.StreamOpener} over a L{Broker}."""
 
     def __init__(self, broker: Broker) -> None:
@@ -30,7 +30,7 @@ class LocalOpener:
         """See L{appproxy.relay.opener.StreamOpener.open}."""
         if isinstance(stay_with, ConnectorLink) and stay_with.group == request.group:
             return self._stay(request, handler, stay_with)
-        tried: list[object] = list(avoid)
+        tried: Collection[object] = avoid
         while True:
             link = self._broker.choose(request.group, request.revision, tried)
             if link is None:
@@ -38,7 +38,7 @@ class LocalOpener:
             try:
                 return link.open(request, handler), link
             except TunnelRefused:
-                tried.append(link)
+                tried = [*tried, link]
 
     def forget(self, session_id: str) -> None:
         """See L{appproxy.relay.opener.StreamOpener.forget}."""

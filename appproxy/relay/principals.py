@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from appproxy.tunnel.errors import TunnelRefused
 
@@ -38,13 +38,16 @@ class NumbersExhausted(Exception):
     """The tunnel has used up its numbers: another one takes over."""
 
 
-class Numbered(NamedTuple):
+class Numbered:
     """What of a principal goes into an OPEN."""
 
-    number: int
-    digest: bytes
-    principal: Tellable
-    claims: frozenset[str]
+    __slots__ = ("claims", "digest", "number", "principal")
+
+    def __init__(self, number: int, digest: bytes, principal: Tellable, claims: frozenset[str]) -> None:
+        self.number = number
+        self.digest = digest
+        self.principal = principal
+        self.claims = claims
 
 
 class PrincipalNumbers:
@@ -88,9 +91,9 @@ class PrincipalNumbers:
             self._known.move_to_end(key)
             return known
         if known.principal == principal and known.claims == claims:
-            renewed = self._known[key] = known._replace(principal=principal, claims=claims)
+            known.principal, known.claims = principal, claims
             self._known.move_to_end(key)
-            return renewed
+            return known
         del self._known[key]
         self._outdated.setdefault(key, []).append(known.number)
         return self._enter(key, principal, claims)

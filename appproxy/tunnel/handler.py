@@ -12,7 +12,11 @@ class StreamHandler(Protocol):
     What a stream (L{appproxy.tunnel.stream.Stream}) calls, synchronously, as frames arrive.
 
     C{ended} and C{reset} come at most once each; after C{reset} nothing comes.
+
+    A compiled class that names this as its base is called without a look-up of the method.
     """
+
+    __slots__ = ()
 
     def head(self, payload: bytes) -> None:
         """The opener's side only: a response head; several if the first ones are 1xx."""
@@ -36,8 +40,10 @@ class StreamHandler(Protocol):
         """Pause (C{False}) or go on (C{True}) calling C{Stream.write}."""
 
 
-class _Deaf:
+class _Deaf(StreamHandler):
     """Handles what still arrives for a stream that nobody listens to any more."""
+
+    __slots__ = ()
 
     def head(self, payload: bytes) -> None: ...
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from appproxy.tunnel import frames
 from appproxy.tunnel.config_transfer import ConfigReceiver
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.frames import BLOCKED, DATA, FIN, MAX_NUMBER, Decoder
+from appproxy.tunnel.frames import BLOCKED, DATA, FIN, HEAD, MAX_NUMBER, OPEN, Decoder
 from appproxy.tunnel.handler import DEAF
 from appproxy.tunnel.messages import (
     NO_BODY,
@@ -48,7 +48,7 @@ FrameHandler = Callable[[int, int, bytes], None]
 class Inbound:
     """Takes in what the peer sends."""
 
-    __slots__ = ("_config", "_decoder", "_kinds", "_state", "_streams")
+    __slots__ = ("_config", "_decoder", "_kinds", "_request", "_response", "_state", "_streams")
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -56,6 +56,8 @@ class Inbound:
         self._decoder = Decoder()
         self._config = ConfigReceiver(state.settings.max_config)
         self._kinds: dict[int, FrameHandler] = {frames.HELLO: self._on_hello}
+        # Whether OPEN is handled, and HEAD: with DATA they are most frames, and need no look-up.
+        self._request = self._response = False
 
     def receive(self, data: bytes) -> None:
         """
@@ -70,6 +72,10 @@ class Inbound:
             try:
                 if kind == DATA:
                     self._on_data(flags, number, payload)
+                elif kind == OPEN and self._request:
+                    self._on_open(flags, number, payload)
+                elif kind == HEAD and self._response:
+                    self._on_head(flags, number, payload)
                 else:
                     known = self._kinds.get(kind)
                     if known is None:
@@ -86,6 +92,7 @@ class Inbound:
     def close(self) -> None:
         """The connection is gone: what is left of the bytes at hand means nothing."""
         self._kinds = {}
+        self._request = self._response = False
 
     def _on_unknown(self, kind: int) -> None:
         state = self._state
@@ -112,6 +119,7 @@ class Inbound:
         state.peer = hello.settings
         state.up = not state.goodbye_sent
         self._kinds = self._kinds_of_role()
+        self._request, self._response = state.role == "acceptor", state.role == "opener"
         state.listener.hello(hello)
 
     def _kinds_of_role(self) -> dict[int, FrameHandler]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final, Literal, NamedTuple
 
+from mypy_extensions import i64
+
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.frames import MAX_NUMBER
+from appproxy.tunnel.frames import MAX_NUMBER, u32_at
 from appproxy.tunnel.settings import BOUNDS, CHANGEABLE, PeerSettings, TunnelSettings
 
 Role = Literal["opener", "acceptor"]
@@ -32,8 +34,11 @@ MAX_BODY: Final = (1 << 63) - 1
 MAX_TOKEN: Final = 64
 MAX_DETAIL: Final = 512
 
-_OPEN: Final = Struct(">BBIIQqQ8s26s")
-_OPEN_SIZE: Final = _OPEN.size
+_BEGINNING: Final = Struct(">BBIIQq")
+_OPEN_SIZE: Final = 68
+_DIGEST_AT: Final = 34
+_TRANSACTION_AT: Final = 42
+_TRANSACTION_SIZE: Final = 26
 _UPGRADE: Final = 0x01
 _STAY: Final = 0x02
 _U32: Final = Struct(">I")
@@ -103,28 +108,26 @@ class OpenMessage:
         self.client_connection = client_connection
         self.stay = stay
 
-    def pack(self) -> bytes:
+    def pack(self, beginning: Beginning | None = None) -> bytes:
         """
         The payload of an OPEN frame.
 
+        @param beginning: of this message, or of one that begins like it.
         @raise ValueError: if a value does not fit.
         """
-        name, digest, transaction = self.application.encode(), self.principal_digest, self.transaction_id
-        size = len(name)
-        if len(transaction) != 26 or len(digest) != 8 or not 0 < size <= 255 or self.body < NO_BODY:
+        if beginning is None:
+            beginning = Beginning(self)
+        digest, transaction = self.principal_digest, self.transaction_id.encode()
+        if len(transaction) != _TRANSACTION_SIZE or len(digest) != 8:
             raise ValueError("an OPEN message is out of bounds")
-        fixed = _OPEN.pack(
-            self.upgrade | self.stay << 1,
-            size,
-            self.deadline_ms,
-            self.principal_number,
-            self.revision,
-            self.body,
-            self.client_connection,
+        return b"%b%b%b%b%b%b" % (
+            beginning.fixed,
+            _U64.pack(self.client_connection),
             digest,
-            transaction.encode(),
+            transaction,
+            beginning.name,
+            self.head,
         )
-        return b"".join((fixed, name, self.head))
 
     @classmethod
     def unpack(cls, payload: bytes) -> OpenMessage:
@@ -135,29 +138,95 @@ class OpenMessage:
         """
         if len(payload) <= _OPEN_SIZE:
             raise _bad("OPEN is too short")
-        fixed = _OPEN.unpack_from(payload)
-        options, size, deadline, number, revision, body, client, digest, transaction = fixed
+        options, size = payload[0], payload[1]
+        number = u32_at(payload, 6)
+        body: int = _long_at(payload, 18)
         start = _OPEN_SIZE + size
-        name = payload[_OPEN_SIZE:start]
-        if body < NO_BODY or number > MAX_NUMBER or not size or len(name) != size:
+        if body < NO_BODY or number > MAX_NUMBER or not size or len(payload) < start:
             raise _bad("OPEN is out of bounds")
-        if not transaction.isalnum() or not name.isascii():
+        try:
+            names = payload[_TRANSACTION_AT:start].decode("ascii")
+        except UnicodeDecodeError:
+            names = ""
+        transaction = names[:_TRANSACTION_SIZE]
+        if not transaction.isalnum():
             raise _bad("OPEN has a bad transaction or application")
         upgrade = bool(options & _UPGRADE)
         if upgrade and body != NO_BODY:
             raise _bad("OPEN asks for an upgrade and has a body")
-        return cls(
-            deadline,
-            transaction.decode("ascii"),
-            name.decode("ascii"),
-            revision,
+        return OpenMessage(
+            u32_at(payload, 2),
+            transaction,
+            names[_TRANSACTION_SIZE:],
+            _unsigned_long_at(payload, 10),
             number,
-            digest,
+            payload[_DIGEST_AT:_TRANSACTION_AT],
             body,
             upgrade,
             payload[start:],
-            client,
+            _unsigned_long_at(payload, 26),
             bool(options & _STAY),
+        )
+
+
+def _unsigned_long_at(payload: bytes, offset: i64) -> int:
+    number: int = _long_at(payload, offset)
+    return number if number >= 0 else number + (1 << 64)
+
+
+def _long_at(payload: bytes, offset: i64) -> i64:
+    high: i64 = u32_at(payload, offset)
+    if high >= 1 << 31:
+        high -= 1 << 32
+    return high << 32 | u32_at(payload, offset + 4)
+
+
+class Beginning:
+    """
+    What OPEN begins with: the same for many requests of one user, and worth keeping.
+
+    @ivar fixed: up to the body's length.
+    @ivar name: the application's.
+    """
+
+    __slots__ = (
+        "_application",
+        "_body",
+        "_deadline_ms",
+        "_options",
+        "_principal_number",
+        "_revision",
+        "fixed",
+        "name",
+    )
+
+    def __init__(self, message: OpenMessage) -> None:
+        """
+        @raise ValueError: if a value does not fit.
+        """
+        self._application = message.application
+        self._deadline_ms = message.deadline_ms
+        self._principal_number = message.principal_number
+        self._revision = message.revision
+        self._body = message.body
+        self._options = message.upgrade | message.stay << 1
+        self.name = message.application.encode()
+        size = len(self.name)
+        if not 0 < size <= 255 or self._body < NO_BODY:
+            raise ValueError("an OPEN message is out of bounds")
+        self.fixed: bytes = _BEGINNING.pack(
+            self._options, size, self._deadline_ms, self._principal_number, self._revision, self._body
+        )
+
+    def fits(self, message: OpenMessage) -> bool:
+        """Whether this message begins so, too."""
+        return (
+            self._application == message.application
+            and self._deadline_ms == message.deadline_ms
+            and self._principal_number == message.principal_number
+            and self._revision == message.revision
+            and self._body == message.body
+            and self._options == message.upgrade | message.stay << 1
         )
 
 

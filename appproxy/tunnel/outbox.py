@@ -69,9 +69,10 @@ class Outbox:
     @ivar epoch: counts how often C{parts} was taken.
     @ivar awake: whether C{wake} was called since everything was taken.
     @ivar queued: bytes that wait in streams.
+    @ivar taken: how many bytes the last L{take} returned.
     """
 
-    __slots__ = ("_closed", "_ready", "_wake", "awake", "epoch", "parts", "queued", "room")
+    __slots__ = ("_closed", "_ready", "_wake", "awake", "epoch", "parts", "queued", "room", "taken")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -82,6 +83,7 @@ class Outbox:
         self.epoch = 0
         self.awake = False
         self.queued = 0
+        self.taken = 0
 
     @property
     def pending(self) -> bool:
@@ -144,8 +146,10 @@ class Outbox:
         self.room = PROMPT_ROOM
         if self._ready:
             self._take_turns(out, limit, size)
+            size = sum(map(len, out))
         else:
             self.awake = False
+        self.taken = size
         return out
 
     def _take_some(self, limit: int) -> list[bytes | memoryview]:
@@ -156,6 +160,7 @@ class Outbox:
             count += 1
         out, self.parts = self.parts[:count], self.parts[count:]
         self.room += size
+        self.taken = size
         self.awake = self.pending
         return out
 

@@ -5,10 +5,10 @@ The principals that one tunnel knows: section 6 of C{docs/tunnel.md}.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from typing import Final
 
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.messages import ANONYMOUS, NO_DIGEST
+from appproxy.tunnel.messages import ANONYMOUS, NO_DIGEST, Beginning
 
 DIGEST_SIZE: Final = 8
 
@@ -18,17 +18,22 @@ def digest_of(claims: bytes) -> bytes:
     return hashlib.sha256(claims).digest()[:DIGEST_SIZE]
 
 
-class KnownPrincipal(NamedTuple):
+class KnownPrincipal:
     """
     One principal as PRINCIPAL brought it.
 
     @ivar claims: opaque here; encoded by L{appproxy.model.principal.Principal}.
     @ivar proof: the provider's signed token, or nothing.
+    @ivar beginning: of the last OPEN for it.
     """
 
-    claims: bytes
-    proof: bytes
-    digest: bytes
+    __slots__ = ("beginning", "claims", "digest", "proof")
+
+    def __init__(self, claims: bytes, proof: bytes) -> None:
+        self.claims = claims
+        self.proof = proof
+        self.digest = digest_of(claims)
+        self.beginning: Beginning | None = None
 
 
 class Principals:
@@ -60,7 +65,7 @@ class Principals:
         """
         if number <= self.last:
             raise TunnelError("principal", f"principal {number} comes after {self.last}")
-        self._known[number] = KnownPrincipal(claims, proof, digest_of(claims))
+        self._known[number] = KnownPrincipal(claims, proof)
         self.last = number
         self.size += len(claims) + len(proof)
 

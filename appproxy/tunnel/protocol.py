@@ -267,13 +267,13 @@ class TunnelProtocol(BareProtocol):
             parts = session.take_output(min(piece, left))
             if not parts:
                 return
-            left -= sum(map(len, parts))
+            size = session.taken_output
+            left -= size
             piece = PIECE_BYTES
-            self._write(parts)
+            self._write(parts, size)
 
-    def _write(self, parts: list[bytes | memoryview]) -> None:
+    def _write(self, parts: list[bytes | memoryview], size: int) -> None:
         transport: Any = self.transport
-        size = sum(map(len, parts))
         self.bytes_sent += size
         if size <= WRITE_BYTES:
             transport.write(b"".join(parts))
@@ -362,7 +362,7 @@ class TunnelProtocol(BareProtocol):
         transport: Any = self.transport
         parts = self.session.take_output(TURN_BYTES)
         if parts and self._paused_at is None:
-            self._write(parts)
+            self._write(parts, self.session.taken_output)
         self._closing = True
         transport.unregisterProducer()
         transport.loseConnection()

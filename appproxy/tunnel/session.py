@@ -20,6 +20,7 @@ from appproxy.tunnel.inbound import Inbound
 from appproxy.tunnel.listener import TunnelListener
 from appproxy.tunnel.messages import (
     NO_BODY,
+    Beginning,
     OpenMessage,
     PeerHello,
     Role,
@@ -55,6 +56,8 @@ class TunnelSession:
         self._state = SessionState(role, settings, listener, self._box)
         self._inbound = Inbound(self._state)
         self._config = ConfigSender(self._box)
+        # Of the last OPEN for nobody.
+        self._beginning: Beginning | None = None
         self._box.control(frames.HELLO, 0, pack_hello(role, settings))
 
     # -- looking
@@ -142,6 +145,11 @@ class TunnelSession:
         """
         return self._box.take(max_bytes)
 
+    @property
+    def taken_output(self) -> int:
+        """How many bytes L{take_output} returned last."""
+        return self._box.taken
+
     def open(self, message: OpenMessage, handler: StreamHandler) -> Stream:
         """
         Begin a stream. With L{NO_BODY} and no upgrade its request is complete at once.
@@ -155,19 +163,29 @@ class TunnelSession:
             raise RuntimeError("only the opener opens streams")
         if not self.usable or state.last_stream >= MAX_NUMBER:
             self._refuse_open()
-        number = message.principal_number
-        if number:
-            known = state.principals.get(number)
-            if known is None or known.digest != message.principal_digest:
-                raise ValueError("the principal is not known on this tunnel")
-        payload = message.pack()
+        payload = message.pack(self._beginning_of(message))
         if len(payload) > frames.MAX_HEAD:
             raise ValueError("the request's head is too large")
         upgrade = message.upgrade
         sending = AWAIT_UPGRADE if upgrade else ENDED if message.body == NO_BODY else BODY
+        number = message.principal_number
         stream = state.add_stream(state.last_stream + 1, number, upgrade, handler, sending, AWAIT_HEAD)
         stream.announce(payload)
         return stream
+
+    def _beginning_of(self, message: OpenMessage) -> Beginning:
+        """What the message begins with; mostly that of its user's last one."""
+        number = message.principal_number
+        if not number:
+            if self._beginning is None or not self._beginning.fits(message):
+                self._beginning = Beginning(message)
+            return self._beginning
+        known = self._state.principals.get(number)
+        if known is None or known.digest != message.principal_digest:
+            raise ValueError("the principal is not known on this tunnel")
+        if known.beginning is None or not known.beginning.fits(message):
+            known.beginning = Beginning(message)
+        return known.beginning
 
     def _refuse_open(self) -> NoReturn:
         self._check_alive()

@@ -18,6 +18,8 @@ from appproxy.tunnel.frames import (
     RESET,
     TRAILERS,
     UPGRADED,
+    begin_header,
+    end_header,
     limit_of,
     pack_header,
 )
@@ -49,11 +51,11 @@ AWAIT_UPGRADE: Final = 5
 ENDED: Final = 6
 
 _NO: Final = -1
-AFTER_HEAD: Final = (HEADED, HEADED, _NO, _NO, _NO, _NO, _NO)
-AFTER_DATA: Final = (_NO, BODY, BODY, RAW, _NO, _NO, _NO)
-AFTER_TRAILERS: Final = (_NO, TRAILED, TRAILED, _NO, _NO, _NO, _NO)
-AFTER_END: Final = (_NO, ENDED, ENDED, ENDED, ENDED, ENDED, _NO)
-AFTER_UPGRADED: Final = (_NO, RAW, _NO, _NO, _NO, _NO, _NO)
+AFTER_HEAD: Final[tuple[int, ...]] = (HEADED, HEADED, _NO, _NO, _NO, _NO, _NO)
+AFTER_DATA: Final[tuple[int, ...]] = (_NO, BODY, BODY, RAW, _NO, _NO, _NO)
+AFTER_TRAILERS: Final[tuple[int, ...]] = (_NO, TRAILED, TRAILED, _NO, _NO, _NO, _NO)
+AFTER_END: Final[tuple[int, ...]] = (_NO, ENDED, ENDED, ENDED, ENDED, ENDED, _NO)
+AFTER_UPGRADED: Final[tuple[int, ...]] = (_NO, RAW, _NO, _NO, _NO, _NO, _NO)
 
 
 class Stream:
@@ -76,6 +78,7 @@ class Stream:
         "_epoch",
         "_fin_sent",
         "_last",
+        "_last_kind",
         "_parting",
         "_paused",
         "_pending",
@@ -117,14 +120,14 @@ class Stream:
         self._receiving = receiving
         self._room = self._window = window
         self._paused = False
-        # Sending: credit, the frames that the prompt queue did not take, where FIN can still be put.
+        # Sending: credit, the frames that the prompt queue did not take, the header that can still get FIN.
         self._sending = sending
         self._credit = credit
         self._pending: deque[tuple[int, bytes | memoryview]] | None = None
         self._queued = 0
         self._epoch = -1
         self._share = 0
-        self._last = -1
+        self._last = self._last_kind = -1
         self._rotating = self._choked = self._blocked = False
         self._announced = True
         self._fin_sent = sending == ENDED
@@ -194,8 +197,7 @@ class Stream:
                 self._queue(END, b"")
             return
         if self._last >= 0 and self._epoch == self._box.epoch:
-            parts, last = self._box.parts, self._last
-            parts[last] = pack_header(parts[last][0], FIN, self.id, len(parts[last + 1]))
+            self._box.parts[self._last] = begin_header(self._last_kind, FIN)
             self._fin_is_sent()
         else:
             self._send(END, b"", 0)
@@ -342,8 +344,9 @@ class Stream:
             self._credit -= cost
             box.room -= size
             parts = box.parts
-            self._last = len(parts)
-            parts.append(pack_header(kind, flags, self.id, size - 10))
+            self._last, self._last_kind = len(parts), kind
+            parts.append(begin_header(kind, flags))
+            parts.append(end_header(self.id, size - 10))
             parts.append(payload)
             if not box.awake:
                 box.rouse()

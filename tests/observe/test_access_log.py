@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -14,7 +15,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.observe import access_log
-from appproxy.observe.access_log import GATHER_BYTES, AccessFormat, LineWriter, access_line
+from appproxy.observe.access_log import (
+    GATHER_BYTES,
+    MAXIMUM_REMEMBERED,
+    AccessFormat,
+    LineWriter,
+    access_line,
+)
 from appproxy.observe.transaction import Transaction
 
 FIELDS = re.findall(
@@ -35,6 +42,85 @@ def transaction(**values: object) -> Transaction:
     for name, value in values.items():
         setattr(made, name, value)
     return made
+
+
+few_texts = st.sampled_from(["", "a", "b", 'q"\\', "\x7f\n\u20ac"])
+few_bytes = st.sampled_from([b"", b"a", b"b", b'q"\\', b"\x7f\n\xe2\x82\xac\xff", b"x" * 600])
+targets = st.sampled_from(
+    [b"/", b"/a?b=c", b"/\xc3\xa4?", b'/"\\', b"/\x00\x1f\x7f", b"/" * 3000]
+) | st.binary(max_size=20)
+times = st.sampled_from([-1.0, 0.0, 0.19996, 0.2, 7.5]) | st.floats(-1, 1e6)
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> Transaction:
+    """A request whose facts are often those of another one."""
+    values: dict[str, object] = {
+        name: draw(few_texts)
+        for name in ("application", "user", "connector", "connector_group", "tunnel", "error", "reason")
+    }
+    values |= {name: draw(few_texts) for name in ("protocol", "client_address")}
+    values |= {name: draw(few_bytes) for name in ("method", "host", "user_agent")}
+    values |= {
+        name: draw(times) for name in ("duration", "first_byte", "connector_time", "backend_time", "sso_time")
+    }
+    values |= {name: draw(st.sampled_from([0, 1, 200, 404])) for name in ("status", "bytes_in", "retries")}
+    return transaction(
+        session=draw(st.sampled_from(["", "12345678a", "12345678b"])),
+        target=draw(targets),
+        bytes_out=draw(st.integers(0, 1 << 60)),
+        started=draw(st.floats(0, 4e9)),
+        **values,
+    )
+
+
+def facts(of: Transaction, queries: bool) -> dict[str, object]:
+    """What a line says, as the manual has it."""
+
+    def known(value: str | bytes) -> str | None:
+        cut = value[:512]
+        return (cut if isinstance(cut, str) else cut.decode("utf-8", "replace")) or None
+
+    def milliseconds(seconds: float) -> float | None:
+        """Below 200 ms cut, above rounded."""
+        tenths = int(seconds * 10_000)
+        if tenths < 0:
+            return None
+        return float(f"{tenths / 10:.1f}" if tenths < 2000 else f"{seconds * 1000:.1f}")
+
+    path = of.target if queries else of.target.partition(b"?")[0]
+    moment = datetime.fromtimestamp(int(of.started), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return {
+        "time": f"{moment}.{int(of.started * 1000) % 1000:03d}Z",
+        "level": "info",
+        "event": "access",
+        "daemon": "edge",
+        "message": "request",
+        "transaction_id": of.id,
+        "application": known(of.application),
+        "user": known(of.user),
+        "session": known(of.session[:8]),
+        "connector": known(of.connector),
+        "connector_group": known(of.connector_group),
+        "tunnel": known(of.tunnel),
+        "client_address": known(of.client_address),
+        "method": known(of.method),
+        "host": known(of.host),
+        "path": path[:2048].decode("utf-8", "replace"),
+        "status": of.status,
+        "error": known(of.error),
+        "reason": known(of.reason),
+        "protocol": known(of.protocol),
+        "bytes_in": of.bytes_in,
+        "bytes_out": of.bytes_out,
+        "duration_ms": milliseconds(of.duration),
+        "first_byte_ms": milliseconds(of.first_byte),
+        "connector_ms": milliseconds(of.connector_time),
+        "backend_ms": milliseconds(of.backend_time),
+        "sso_ms": milliseconds(of.sso_time),
+        "retries": of.retries,
+        "user_agent": known(of.user_agent),
+    }
 
 
 class AccessLineTests(SynchronousTestCase):
@@ -102,7 +188,7 @@ class AccessLineTests(SynchronousTestCase):
         self.assertLess(len(line), 8192)
         for number in range(20_000):
             form.line(transaction(user_agent=b"agent %d" % number))
-        self.assertLessEqual(len(form._quoted), 4096)
+        self.assertLessEqual(len(form._values), MAXIMUM_REMEMBERED)
 
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=60), st.text(max_size=60), st.floats(-1, 1e6))
@@ -128,6 +214,24 @@ class AccessLineTests(SynchronousTestCase):
         shown = json.loads(line)
         self.assertEqual(list(shown), FIELDS)
         self.assertEqual(shown["user"], text or None)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(transactions(), min_size=1, max_size=30), st.booleans())
+    def test_like_json(self, ended: list[Transaction], queries: bool) -> None:
+        """Whatever was remembered of earlier ones, each line is what JSON makes of its own facts."""
+        form = AccessFormat("edge", query_strings=queries)
+        for each in ended:
+            expected = json.dumps(facts(each, queries), separators=(",", ":")) + "\n"
+            self.assertEqual(form.line(each).decode(), expected)
+
+    def test_many_sessions(self) -> None:
+        """What is remembered of sessions and connectors has a bound too."""
+        form = AccessFormat("edge")
+        for number in range(MAXIMUM_REMEMBERED + 10):
+            form.line(transaction(session=f"session {number}", connector=f"connector {number}"))
+        self.assertLessEqual(max(len(form._visits), len(form._ways)), MAXIMUM_REMEMBERED)
+        form.line(transaction(session="greedy", user_agent=b"x" * 60_000))
+        self.assertNotIn("greedy", form._visits)
 
     def test_many_seconds(self) -> None:
         """The second's text, which is kept, changes with the second."""
