@@ -33,6 +33,10 @@ class BareProtocol:
         """See L{IProtocol}."""
         self.connected = 1
         self.transport = transport
+        # Asked of its class: what wraps a transport passes on questions, but has bytes of its own.
+        hand_up_to = getattr(type(transport), "hand_up_to", None)
+        if hand_up_to is not None:
+            hand_up_to(transport, self)
         self.connectionMade()
 
     def connectionMade(self) -> None:

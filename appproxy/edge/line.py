@@ -60,6 +60,8 @@ class Line(BareProtocol):
         self._half_close = half_close
         self._out: list[bytes] = []
         self._scheduled = False
+        # The same one each time; gone when the line is lost.
+        self._flush_call: Callable[[], None] | None = self._flush
         self._reading_paused = self._closing = self._client_is_slow = False
         self._drained_bytes = 0
         self._close_timer: Timer | None = None
@@ -90,10 +92,13 @@ class Line(BareProtocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes; what a turn of the reactor queues leaves in one write."""
+        flush = self._flush_call
+        if flush is None:
+            return
         self._out.append(data)
         if not self._scheduled:
             self._scheduled = True
-            self._schedule(self._flush)
+            self._schedule(flush)
 
     def _pace_changed(self, slow: bool) -> None:
         """The client reads slower than we write, or has caught up."""
@@ -144,6 +149,7 @@ class Line(BareProtocol):
         """The connection is gone: leave no timer behind."""
         self._closing = True
         self._out = []
+        self._flush_call = None
         self._cancel_close_timer()
         self._cancel_stall_timer()
 
@@ -152,6 +158,18 @@ class Line(BareProtocol):
     def _flush(self) -> None:
         self._scheduled = False
         out, self._out = self._out, []
+        size = 0
+        for piece in out:
+            size += len(piece)
+        if size == 0:
+            return
+        if size <= JOINED_BYTES:
+            # A head and a small body, mostly.
+            self.transport.write(b"".join(out))
+        else:
+            self._flush_in_groups(out)
+
+    def _flush_in_groups(self, out: list[bytes]) -> None:
         group: list[bytes] = []
         size = 0
         for piece in out:

@@ -34,7 +34,9 @@ from appproxy.bare import BareProtocol
 from appproxy.transport.addresses import is_address
 from appproxy.transport.contexts import ClientContext, ServerContext
 from appproxy.transport.handshaking import LINGER_SECONDS, MAXIMUM_WRITE, Handshaking, verify_problem
+from appproxy.transport.immediate import SendsAtOnce
 from appproxy.transport.stdlib_forms import form_of
+from appproxy.transport.wire import Wire
 
 RECORD_SIZE: Final = 16 * 1024
 """The most plaintext that one record holds (RFC 8446, section 5.1), so that one read empties it."""
@@ -131,6 +133,8 @@ class SecuredConnection(BareProtocol):
     _answers = 0
     # Whether OpenSSL holds the first part of a record, which then is longer than what comes next.
     _in_record = True
+    # Why nothing can be decrypted any more.
+    _problem: ssl.SSLError | None = None
 
     def __init__(
         self,
@@ -144,17 +148,21 @@ class SecuredConnection(BareProtocol):
         self._tls = tls
         # The methods of what SSLObject wraps: it only passes them on.
         within = getattr(tls, "_sslobj", tls)
-        self._decrypted, self._encrypt = within.read, within.write
-        self._incoming = incoming
-        self._outgoing = outgoing
+        self._decrypt, self._encrypt = within.read, within.write
+        self._incoming, self._outgoing = incoming, outgoing
+        self._come, self._take = incoming.write, outgoing.read
         self._piece_size = piece_size
         self._above: Any = above
+        self._receiver: BareProtocol | None = None
+        self._wire: Wire | None = None
         self._clock = clock
 
     # -- a protocol, for the transport below
 
     def connectionMade(self) -> None:
         """Begin; a client has the first word."""
+        if isinstance(self.transport, SendsAtOnce):
+            self._wire = self.transport.wire
         self._above.makeConnection(self)
         self._shake_hands()
 
@@ -163,49 +171,66 @@ class SecuredConnection(BareProtocol):
         if not self._open:
             self._handshake_received(data)
             return
-        self._incoming.write(data)
-        self._read()
+        self._come(data)
+        # No more room than what came can fill: it is made anew for each piece.
+        self._read(RECORD_SIZE if self._in_record else min(RECORD_SIZE, len(data)))
 
     def _handshake_received(self, data: bytes) -> None:
         if not self.disconnecting and self._reason is None:
-            self._incoming.write(data)
+            self._come(data)
             if self._shake_hands() and self._incoming.pending:
-                self._read()
+                self._read(RECORD_SIZE)
 
-    def _read(self) -> None:
-        chunks: list[bytes] = []
-        error = self._decrypt(chunks)
+    def _read(self, size: int) -> None:
+        chunk = self._next(size)
+        # Asking once more only to hear that there is nothing costs more than half a read.
+        rest = self._rest() if chunk and self._incoming.pending else None
         if self._outgoing.pending:
             self._answer()
-        for chunk in chunks:
-            # One by one: to join them first would copy every large body once more.
-            if self._open:
-                self._above.dataReceived(chunk)
-        if error is not None:
-            self._fail(error)
+        if chunk:
+            self._hand_up(chunk)
+        if rest is not None:
+            for each in rest:
+                # One by one: to join them first would copy every large body once more.
+                self._hand_up(each)
+        if self._problem is not None:
+            self._fail(self._problem)
         elif self._complete:
             self._end()
 
-    def _decrypt(self, into: list[bytes]) -> ssl.SSLError | None:
-        read, incoming = self._decrypted, self._incoming
+    def _rest(self) -> list[bytes]:
+        chunks = []
+        while left := self._incoming.pending:
+            chunk = self._next(min(RECORD_SIZE, left))
+            if not chunk:
+                break
+            chunks.append(chunk)
+        return chunks
+
+    def _next(self, size: int) -> bytes:
+        """What the next record holds; nothing if it has not come whole, or if there is none any more."""
         try:
-            # No more room than what came can fill: it is made anew for each piece.
-            size = RECORD_SIZE if self._in_record else min(RECORD_SIZE, incoming.pending or RECORD_SIZE)
-            while chunk := read(size):
-                into.append(chunk)
-                self._in_record = False
-                # Asking once more only to hear that there is nothing costs more than half a read.
-                if not incoming.pending:
-                    return None
-                size = min(RECORD_SIZE, incoming.pending)
-            self._complete = True
+            chunk: bytes = self._decrypt(size)
+            self._in_record = False
+            if not chunk:
+                self._complete = True
+            return chunk
         except ssl.SSLWantReadError:
             self._in_record = True
         except ssl.SSLZeroReturnError:
             self._complete = True
         except ssl.SSLError as error:
-            return error
-        return None
+            self._problem = error
+        return b""
+
+    def _hand_up(self, chunk: bytes) -> None:
+        receiver = self._receiver
+        if receiver is not None and self._open:
+            receiver.dataReceived(chunk)
+
+    def hand_up_to(self, receiver: BareProtocol) -> None:
+        """What comes is for this protocol alone: whatever stands in between would only pass it on."""
+        self._receiver = receiver
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Whatever ends without the peer's announcement was broken off."""
@@ -221,6 +246,7 @@ class SecuredConnection(BareProtocol):
         elif not self._complete and reason.check(ConnectionDone):
             reason = Failure(ConnectionLost())
         above, self._above, self.ended = self._above, None, None
+        self._receiver = self._wire = None
         above.connectionLost(reason)
 
     def _shake_hands(self) -> bool:
@@ -245,7 +271,7 @@ class SecuredConnection(BareProtocol):
 
     def _flush(self) -> None:
         if self._outgoing.pending:
-            self.transport.write(self._outgoing.read())
+            self._send(self._take())
 
     def _answer(self) -> None:
         """What TLS itself has to say; who makes it talk without listening would fill our memory."""
@@ -281,31 +307,45 @@ class SecuredConnection(BareProtocol):
             return
         if len(data) <= self._piece_size:
             self._encrypt(data)
-            self.transport.write(self._outgoing.read())
+            self._send(self._take())
             return
         view = memoryview(data)
         for start in range(0, len(data), MAXIMUM_WRITE):
             self._write_pieces(view[start : start + MAXIMUM_WRITE])
 
     def _write_pieces(self, data: memoryview) -> None:
-        encrypt, take, size = self._encrypt, self._outgoing.read, self._piece_size
+        encrypt, take, size = self._encrypt, self._take, self._piece_size
         pieces = []
         for at in range(0, len(data), size):
             encrypt(data[at : at + size])
             pieces.append(take())
-        self.transport.writeSequence(pieces)
+        self._send_pieces(pieces)
 
     def writeSequence(self, data: Any) -> None:
         """Encrypt piece by piece, and send all of them together."""
         if self._takes_no_more():
             return
-        encrypt, take, size = self._encrypt, self._outgoing.read, self._piece_size
+        encrypt, take, size = self._encrypt, self._take, self._piece_size
         pieces = []
         for piece in data:
             for at in range(0, len(piece), size):
                 encrypt(piece[at : at + size] if len(piece) > size else piece)
                 pieces.append(take())
-        self.transport.writeSequence(pieces)
+        self._send_pieces(pieces)
+
+    def _send(self, data: bytes) -> None:
+        wire = self._wire
+        if wire is not None:
+            wire.write(data)
+        else:
+            self.transport.write(data)
+
+    def _send_pieces(self, pieces: list[bytes]) -> None:
+        wire = self._wire
+        if wire is not None:
+            wire.write_sequence(pieces)
+        else:
+            self.transport.writeSequence(pieces)
 
     def _takes_no_more(self) -> bool:
         """Before the handshake is over, or after the end."""

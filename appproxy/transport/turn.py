@@ -6,17 +6,14 @@ caused leaves in one write.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from appproxy.transport.dispatch import call_all
 from appproxy.transport.slim_reactor import SlimEPollReactor
 
 Schedule = Callable[[Callable[[], None]], None]
 """Takes something to be called once, when this turn of the reactor is over."""
-
-_log: Final = Logger(__name__)
 
 
 class NextTurn:
@@ -34,11 +31,7 @@ class NextTurn:
 
     def _run(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            try:
-                call()
-            except Exception:
-                _log.failure("{event}: work at the turn's end failed", event="turn_failed", fault="ours")
+        call_all(waiting)
 
 
 def end_of_turn(reactor: IReactorTime) -> Schedule:

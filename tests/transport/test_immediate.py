@@ -4,8 +4,10 @@ Tests of L{appproxy.transport.immediate}: what Twisted's own transports promise,
 
 from __future__ import annotations
 
+import gc
 import inspect
 import socket
+import weakref
 from typing import Any
 
 from twisted.internet import tcp
@@ -14,13 +16,14 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from appproxy.bare import BareProtocol
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.dialer import tcp_endpoint
 from appproxy.transport.immediate import ImmediateClient, ImmediateServer, adopt_port, dialling
@@ -34,6 +37,36 @@ class HalfCloseable(Recorder):
     """Notes half closes."""
 
     halves = ""
+
+    def readConnectionLost(self) -> None:
+        """Note it."""
+        self.halves += "r"
+
+    def writeConnectionLost(self) -> None:
+        """Note it."""
+        self.halves += "w"
+
+
+@implementer(IHalfCloseableProtocol)
+class Bare(BareProtocol):
+    """The same, standing on nothing but L{BareProtocol}."""
+
+    received = b""
+    halves = ""
+    made = False
+    lost: Failure | None = None
+
+    def connectionMade(self) -> None:
+        """Note it."""
+        self.made = True
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep them."""
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note why."""
+        self.lost = reason
 
     def readConnectionLost(self) -> None:
         """Note it."""
@@ -97,13 +130,15 @@ class StockTransportTests(SynchronousTestCase):
     An accepted connection, turn by turn.
 
     @cvar immediate: which kind of port accepts it.
+    @cvar kind: what stands on it.
     """
 
     immediate = False
+    kind: type[HalfCloseable | Bare] = HalfCloseable
 
     def setUp(self) -> None:
         self.reactor = EPollReactor()
-        self.protocol = HalfCloseable()
+        self.protocol = self.kind()
         factory: Any = Factory.forProtocol(lambda: self.protocol)
         factory.noisy = False
         with socket.create_server(("127.0.0.1", 0)) as bound:
@@ -338,6 +373,48 @@ class ImmediateTransportTests(StockTransportTests):
         self.assertEqual(len(self.peer.recv(65536)), 65536)
 
 
+class StraightTests(ImmediateTransportTests):
+    """The same for a protocol that what is read goes to without a detour."""
+
+    kind = Bare
+
+    def test_past_what_is_between(self) -> None:
+        """Who stands in between and passes on is not asked for what comes, but told of the end."""
+        between = HalfCloseable()
+        self.transport.protocol = between
+        self.peer.sendall(b"straight")
+        while self.protocol.received != b"straight":
+            self.turn()
+        self.transport.loseConnection()
+        while between.lost is None:
+            self.turn()
+        self.assertEqual(between.received, b"")
+
+    def test_abort_while_reading(self) -> None:
+        """After an abort nothing more is handed up, though it came."""
+        self.peer.sendall(b"x")
+        self.peer.sendall(b"y" * 100_000)
+        while not self.protocol.received:
+            self.turn()
+        received = self.protocol.received
+        self.transport.abortConnection()
+        self.assertIs(self.until_lost(), ConnectionAborted)
+        self.assertEqual(self.protocol.received, received)
+
+    def test_nothing_is_kept(self) -> None:
+        """Once it is lost, transport and protocol refer to one another no more: no collector is needed."""
+        there = weakref.ref(self.protocol)
+        self.transport.loseConnection()
+        self.until_lost()
+        self.transport.write(b"too late")
+        self.transport.writeSequence([b"too", b"late"])
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.protocol.transport = None
+        self.protocol = Bare()
+        self.assertIsNone(there())
+
+
 class DiallingTests(SynchronousTestCase):
     """L{dialling}."""
 
@@ -388,6 +465,26 @@ class NamesOfTwistedTests(SynchronousTestCase):
         self.assertEqual(
             list(inspect.signature(tcp.Connector).parameters),
             ["host", "port", "factory", "timeout", "bindAddress", "reactor"],
+        )
+
+    def test_reader(self) -> None:
+        """What reads is a transport's C{doRead}, which an abort puts out of the way."""
+        self.assertIn("self.doRead = ", inspect.getsource(tcp.Connection.abortConnection))
+        self.assertIn("self.protocol.dataReceived(data)", inspect.getsource(tcp.Connection._dataReceived))
+        source = inspect.getsource(tcp.Client._connectDone)
+        self.assertLess(
+            source.index("self.connected = 1"), source.index("self.protocol.makeConnection(self)")
+        )
+        source = inspect.getsource(tcp.Client.doConnect)
+        self.assertLess(source.index("del self.doRead"), source.index("self._connectDone()"))
+
+    def test_ends(self) -> None:
+        """A transport whose protocol hears of the end is connected no more, and has stopped its writer."""
+        source = inspect.getsource(FileDescriptor.connectionLost)
+        self.assertLess(source.index("self.connected = 0"), source.index("self.stopWriting()"))
+        source = inspect.getsource(tcp.Connection.connectionLost)
+        self.assertLess(
+            source.index("FileDescriptor.connectionLost"), source.index("protocol.connectionLost")
         )
 
     def test_writer(self) -> None:
