@@ -18,7 +18,7 @@ from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, ResponseHead
-from appproxy.httpwire.rules import rebuild_response, request_id
+from appproxy.httpwire.rules import rebuild_response
 from appproxy.httpwire.wire_heads import pack_response, unpack_request
 from appproxy.httpwire.writer import Framer
 from appproxy.model.principal import Principal
@@ -47,16 +47,22 @@ class BackendRequest:
         """
         signed_on = served.sign_on.headers(principal)
         method, target, headers = unpack_request(message.head)
-        headers.append(request_id(message.transaction_id))
         self._message = message
         self._served = served
         self._binds = binds_connection(headers, AUTHORIZATION)
         self._framer = Framer(message.body, (1, 1)) if message.body != NO_BODY else None
         self._key = message.principal_number if served.sign_on.binds_connection else SHARED
         self.method = method
-        self.timeout = served.backend.backend_timeout
+        self.timeout = served.timeout
         self.upgrade, self.head = request_head(
-            served, method, target, headers, signed_on, message.body, message.upgrade
+            served,
+            method,
+            target,
+            headers,
+            signed_on,
+            message.body,
+            message.upgrade,
+            message.transaction_id,
         )
 
     @property
@@ -133,7 +139,7 @@ class BackendRequest:
         """
         served, body, status = self._served, head.body, head.status
         headers = rebuild_response(head.headers, keep_length=body == NO_BODY and status >= 200)
-        if served.backend.translate_host_header:
+        if served.translates:
             headers = served.translator.response_headers(headers)
         return pack_response(status, body, headers)
 

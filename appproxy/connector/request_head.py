@@ -12,9 +12,10 @@ from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.names import UPGRADE
 from appproxy.httpwire.paths import canonical_path
-from appproxy.httpwire.writer import content_length, write_request
+from appproxy.httpwire.writer import content_length, join_lines, request_line
+from appproxy.translate.translator import is_inward
 
-_CHUNKED: Final = field(b"Transfer-Encoding", b"chunked")
+_CHUNKED: Final = b"Transfer-Encoding: chunked"
 
 
 class UnfitHead(Exception):
@@ -29,20 +30,48 @@ def request_head(
     signed_on: Fields,
     body: int,
     upgrade: bool,
+    transaction_id: str = "",
 ) -> tuple[bytes | None, bytes]:
     """
     @param signed_on: what the sign-on mode adds.
     @param body: the body's length on the tunnel.
+    @param transaction_id: letters and digits, which the application is told as the request's id.
     @return: the upgrade token that is asked for, and the head's bytes.
     @raise UnfitHead: for headers that do not belong into a tunnel.
     @raise BadMessage: for bytes that no head can carry.
     """
     target = _own_target(served, method, target)
-    if served.backend.translate_host_header:
-        headers = served.translator.request_headers(headers)
+    lines = [each.line for each in headers]
+    token = _pass_on(served, headers, lines)
+    if transaction_id:
+        lines.append(b"X-Request-Id: " + transaction_id.encode("ascii"))
+    for each in signed_on:
+        lines.append(each.line)
+    if (token is not None) != upgrade:
+        raise UnfitHead("an upgrade header without an upgrade, or the reverse")
+    if token is not None:
+        if method != b"GET" or token.decode("latin-1") not in served.backend.upgrades:
+            raise UnfitHead("an upgrade that the application does not allow")
+        lines += (b"Connection: Upgrade", field(b"Upgrade", token).line)
+    if body == UNTIL_END:
+        lines.append(_CHUNKED)
+    elif body != NO_BODY:
+        lines.append(content_length(body).line)
+    lines.insert(0, served.host.line)
+    lines.insert(0, request_line(method, target))
+    return token, join_lines(lines)
+
+
+def _pass_on(served: Served, headers: Fields, lines: list[bytes]) -> bytes | None:
+    """
+    Take out of the headers' lines what the application may not see, and translate the rest.
+
+    @return: the token of an upgrade.
+    """
+    translator = served.translator if served.translates else None
+    sign_on = served.sign_on
     token: bytes | None = None
-    out: Fields = [served.host]
-    owned = served.sign_on.owned_headers
+    place = 0
     for each in headers:
         known = each.known
         if not known.in_tunnels:
@@ -51,20 +80,14 @@ def request_head(
             if token is not None:
                 raise UnfitHead("two upgrade headers")
             token = each.value.lower()
-        elif known.plain not in owned:
-            out.append(each)
-    out += signed_on
-    if (token is not None) != upgrade:
-        raise UnfitHead("an upgrade header without an upgrade, or the reverse")
-    if token is not None:
-        if method != b"GET" or token.decode("latin-1") not in served.backend.upgrades:
-            raise UnfitHead("an upgrade that the application does not allow")
-        out += (field(b"Connection", b"Upgrade"), field(b"Upgrade", token))
-    if body == UNTIL_END:
-        out.append(_CHUNKED)
-    elif body != NO_BODY:
-        out.append(content_length(body))
-    return token, write_request(method, target, out)
+            del lines[place]
+        elif sign_on.owns(known):
+            del lines[place]
+        else:
+            if translator is not None and is_inward(each.kind):
+                lines[place] = translator.request_header(each).line
+            place += 1
+    return token
 
 
 def _own_target(served: Served, method: bytes, target: bytes) -> bytes:
@@ -73,7 +96,7 @@ def _own_target(served: Served, method: bytes, target: bytes) -> bytes:
     """
     if method == b"CONNECT" or not (target.startswith(b"/") or (target == b"*" and method == b"OPTIONS")):
         raise UnfitHead("a request that is not for the application's own host")
-    if served.backend.internal_url.path != "/":
+    if not served.at_root:
         # Dot segments would climb out of what is published.
         canonical_path(target)
     return served.translator.target(target)

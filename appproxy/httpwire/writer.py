@@ -29,12 +29,13 @@ _CHUNKED: Final[Fields] = [field(b"Transfer-Encoding", b"chunked")]
 _CLOSE: Final[Fields] = [field(b"Connection", b"close")]
 _LENGTH: Final = name_of(b"Content-Length")
 _NOTHING: Final[Fields] = []
-_LAST_LINES: Final = [b"", b""]
+# Joined to the lines before it, it ends the last of them, and the head.
+_LAST_LINE: Final = b"\r\n"
 
 
-def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
+def request_line(method: bytes, target: bytes) -> bytes:
     """
-    The bytes of a request's head in HTTP/1.1.
+    A request's first line in HTTP/1.1.
 
     @raise BadMessage: for a method that is no token, or a target with blanks or the like.
     """
@@ -43,7 +44,16 @@ def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
         if not _request_line(line):
             raise BadMessage(400, "request_line")
         remember(_request_lines, line, True)
-    return _write(line, headers)
+    return line
+
+
+def write_request(method: bytes, target: bytes, headers: Fields) -> bytes:
+    """
+    The bytes of a request's head in HTTP/1.1.
+
+    @raise BadMessage: as L{request_line}.
+    """
+    return _write(request_line(method, target), headers)
 
 
 def write_response(status: int, reason: bytes | None, headers: Fields) -> bytes:
@@ -66,7 +76,16 @@ def _write(line: bytes, headers: Fields) -> bytes:
     lines = [line]
     for each in headers:
         lines.append(each.line)
-    lines += _LAST_LINES
+    return join_lines(lines)
+
+
+def join_lines(lines: list[bytes]) -> bytes:
+    """
+    A head's bytes.
+
+    @param lines: without their ends; used up.
+    """
+    lines.append(_LAST_LINE)
     return b"\r\n".join(lines)
 
 

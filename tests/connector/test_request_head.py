@@ -110,6 +110,14 @@ class RequestHeadTests(SynchronousTestCase):
         head = made(headers=headers)[1]
         self.assertTrue(head.endswith(b"\r\nA: 1\r\nb: \r\nA: 2\r\nAuthorization: Basic eA==\r\n\r\n"))
 
+    def test_request_id(self) -> None:
+        """The request's id comes behind the client's headers, before those of sign-on."""
+        application = served()
+        head = request_head(
+            application, b"GET", b"/", [field(b"A", b"1")], [field(b"B", b"2")], NO_BODY, False, "01JABC"
+        )[1]
+        self.assertTrue(head.endswith(b"\r\nA: 1\r\nX-Request-Id: 01JABC\r\nB: 2\r\n\r\n"))
+
     def test_upgrade(self) -> None:
         """An upgrade that the application allows is asked for."""
         token, head = made(headers=fields([(b"Upgrade", b"WebSocket"), (b"A", b"1")]), upgrade=True)

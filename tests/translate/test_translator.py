@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import field, fields
+from appproxy.httpwire.field import MEMO_LINE_SIZE, field, fields
 from appproxy.model.web_address import parse_web_address
-from appproxy.translate.translator import Translator
+from appproxy.translate.translator import KEPT_HEADERS, Translator
 
 
 def translator(internal: str, external: str) -> Translator:
@@ -227,3 +227,35 @@ class RequestHeaderTests(SynchronousTestCase):
             ]
         )
         self.assertEqual(PATHS.request_headers(headers), headers)
+
+    def test_remembered(self) -> None:
+        """A header that comes again is not translated again; for another application it becomes another."""
+        there, elsewhere = (translator("http://a/", "https://x/"), translator("http://b/", "https://x/"))
+        header = field(b"Referer", b"https://x/page")
+        first, second = there.request_header(header), there.request_header(field(*header))
+        self.assertIs(first, second)
+        self.assertEqual(first, (b"Referer", b"http://a/page"))
+        self.assertEqual(elsewhere.request_header(header), (b"Referer", b"http://b/page"))
+        self.assertEqual(there.request_header(field(b"Origin", b"https://x")), (b"Origin", b"http://a"))
+
+    def test_remembered_few(self) -> None:
+        """A client that invents addresses does not make the memo grow; long ones stay out of it."""
+        there = translator("http://a/", "https://x/")
+        for number in range(2 * KEPT_HEADERS + 10):
+            header = field(b"Referer", b"https://x/%d" % number)
+            self.assertEqual(there.request_header(header), (b"Referer", b"http://a/%d" % number))
+            self.assertLessEqual(len(there._translated), KEPT_HEADERS)
+        kept = len(there._translated)
+        long = b"y" * MEMO_LINE_SIZE
+        self.assertEqual(
+            there.request_header(field(b"Referer", b"https://x/" + long)), (b"Referer", b"http://a/" + long)
+        )
+        self.assertEqual(len(there._translated), kept)
+
+    def test_nothing_else_is_remembered(self) -> None:
+        """Only what is translated is kept: no cookie, and nothing that signs somebody on."""
+        there = translator("http://a/", "https://x/")
+        headers = fields([(b"Cookie", b"a=b"), (b"Authorization", b"Basic eA=="), (b"Accept", b"*/*")])
+        self.assertEqual(there.request_headers(headers), headers)
+        there.response_headers(fields([(b"Set-Cookie", b"a=b"), (b"Location", b"http://a/?code=1")]))
+        self.assertEqual(there._translated, {})
