@@ -5,8 +5,6 @@ decided before any backend is spoken to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 
 from appproxy.connector.backend_connection import AnswerListener, BackendConnection, Owner
@@ -144,12 +142,11 @@ class BackendRequest:
         return pack_response(status, body, headers)
 
 
-def prepare(
-    message: OpenMessage, catalog: CatalogCopy, principal_of: Callable[[int], Principal | None]
-) -> BackendRequest:
+def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Principal]) -> BackendRequest:
     """
     Decide whether a stream is served, and how.
 
+    @param principals: by their numbers.
     @raise BackendError: if it is not.
     """
     served = catalog.get(message.application)
@@ -158,7 +155,7 @@ def prepare(
     if served.refusal:
         raise BackendError("backend_not_allowed", served.refusal)
     number = message.principal_number
-    principal = principal_of(number) if number else None
+    principal = principals.get(number) if number else None
     if principal is None and (number or not served.passthrough):
         raise BackendError("backend_not_allowed", "an anonymous request for an application with sign-in")
     try:

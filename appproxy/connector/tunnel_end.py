@@ -66,7 +66,7 @@ class TunnelEnd:
         self._owner = owner
         self._served = served
         self._principals: dict[int, Principal] = {}
-        self._services = ExchangeServices(catalog, self._principals.get, wheel)
+        self._services = ExchangeServices(catalog, self._principals, wheel)
         self._session: TunnelSession | None = None
         self.software = ""
         self.leaving = False
