@@ -18,9 +18,10 @@ from twisted.internet.task import Clock
 from appproxy.connector.pool import Pool
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served
-from appproxy.httpwire.block import Block, Blocks, blocks_of, fields_of
-from appproxy.httpwire.field import Fields
+from appproxy.httpwire.block import Block, Blocks, marked_of
+from appproxy.httpwire.field import Field
 from appproxy.httpwire.heads import NO_BODY, ResponseHead
+from appproxy.httpwire.names import REFERENCE
 from appproxy.httpwire.request_parser import RequestParser
 from appproxy.httpwire.response_parser import ResponseParser
 from appproxy.httpwire.rules import forwarded, rebuild_response
@@ -162,21 +163,21 @@ def _connector(stages: Stages) -> list[Part]:
 
     def write(request: Any) -> None:
         method, target, headers, user = request
-        request_head(served, method, target, fields_of(headers), served.sign_on.headers(user), NO_BODY, False)
+        request_head(served, method, target, headers, served.sign_on.headers(user), NO_BODY, False)
 
     def parse(answer: bytes) -> None:
         parser.feed(answer)
         parser.reset(b"GET")
 
     pair = TunnelPair(_packed_answer(), _BODY)
-    translate, inside = served.translator.request_headers, [fields_of(request[2]) for request in unpacked]
-    headers = blocks_of(_answer_head().headers)
+    inside = [_referer(request[2]) for request in unpacked]
+    headers = _answer_head().blocks
     batches = [packed[start : start + _AT_ONCE] for start in range(0, len(packed) - _AT_ONCE, _AT_ONCE)]
     return [
         Part("tunnel: request and answer", "both", pair.exchange, batches, requests=_AT_ONCE),
         Part("unpack the request", "connector", unpack_request, packed),
         Part("sign on, write the head for the application", "connector", write, unpacked),
-        Part("Referer and the like translated", "connector", translate, inside, True),
+        Part("Referer translated", "connector", served.translator.request_header, inside, True),
         Part("parse the answer", "connector", parse, [_ANSWER + _BODY] * len(packed)),
         Part("rebuild its headers", "connector", _answer_of_connector(served), [headers] * len(packed)),
         Part(
@@ -228,6 +229,10 @@ def _forwarding(head: Any) -> Block:
     return forwarded("127.0.0.1", head.host, b"https", PORT)
 
 
+def _referer(headers: Blocks) -> Field:
+    return next(each for each in marked_of(headers) if each.kind == REFERENCE)
+
+
 def _rebuilt(stages: Stages) -> list[tuple[bytes, bytes, Blocks]]:
     rules = stages.verdicts[0].view.rules
     return [(head.method, head.target, rules.rebuild(head, _forwarding(head))) for head in stages.heads]
@@ -244,11 +249,11 @@ def _answer_head() -> ResponseHead:
 
 
 def _packed_answer() -> bytes:
-    return pack_response(200, 1024, rebuild_response(blocks_of(_answer_head().headers)))
+    return pack_response(200, 1024, rebuild_response(_answer_head().blocks))
 
 
-def _answer_of_connector(served: Served) -> Callable[[Blocks], Fields]:
-    return lambda headers: served.translator.response_headers(fields_of(rebuild_response(headers)))
+def _answer_of_connector(served: Served) -> Callable[[Blocks], Blocks]:
+    return lambda headers: served.translator.response_headers(rebuild_response(headers))
 
 
 def _transaction(stages: Stages, number: int, id: str) -> Transaction:

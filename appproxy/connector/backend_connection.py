@@ -4,9 +4,10 @@ One HTTP/1.1 connection to a backend: one exchange at a time, strictly parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Hashable
+from typing import Final, NamedTuple
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
@@ -17,6 +18,7 @@ from appproxy.bare import BareProtocol
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import End, ResponseHead
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
+from appproxy.transport.wheel import Timer, TimerWheel
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
 """Twisted's TLS is three times slower when it is given more at a time (measured)."""
@@ -35,8 +37,11 @@ class Owner(NamedTuple):
     user: int
 
 
-class AnswerListener(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AnswerListener:
     """Who waits for the answer on a connection."""
+
+    __slots__ = ()
 
     def answer_head(self, head: ResponseHead) -> None:
         """A head: interim, upgrade or final."""
@@ -55,6 +60,9 @@ class AnswerListener(Protocol):
         @param started: whether a byte of the answer came.
         """
 
+    def answer_late(self) -> None:
+        """It did not begin within the time that L{BackendConnection.await_answer} was given."""
+
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body."""
 
@@ -67,6 +75,7 @@ class BackendConnection(BareProtocol):
     @ivar owner: whose alone this connection is, or L{None}.
     @ivar used: how many exchanges it has served.
     @ivar idle_since: when it went back into its pool.
+    @ivar idle_key: under which key it waits there; L{None} while it does not.
     @ivar open: whether it can still be used.
     """
 
@@ -78,9 +87,13 @@ class BackendConnection(BareProtocol):
         self._started = False
         self._paused = False
         self._choked = False
+        self._awaited = False
+        # One for all exchanges, moved from each to the next: far cheaper than one for each.
+        self._deadline: Timer | None = None
         self.owner: Owner | None = None
         self.used = 0
         self.idle_since = 0.0
+        self.idle_key: Hashable | None = None
         self.open = False
 
     @property
@@ -116,6 +129,7 @@ class BackendConnection(BareProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """A close may complete an answer, if it was a clean one."""
         self.open = False
+        self._end_deadline()
         self._closed(self)
         if self._listener is None or self._parser is None:
             return
@@ -153,6 +167,19 @@ class BackendConnection(BareProtocol):
         self._started = False
         self.used += 1
 
+    def await_answer(self, wheel: TimerWheel, seconds: float) -> None:
+        """Tell the listener if no answer begins within this time from now."""
+        self._awaited = True
+        deadline = self._deadline
+        if deadline is None:
+            self._deadline = wheel.add(seconds, self._answer_is_late)
+        else:
+            deadline.reset(seconds)
+
+    def answer_began(self) -> None:
+        """It may take its time from here on."""
+        self._awaited = False
+
     def write(self, data: bytes) -> None:
         """Write some of the request."""
         if len(data) <= WRITE_PIECE_BYTES:
@@ -183,6 +210,7 @@ class BackendConnection(BareProtocol):
             complete and the backend has read all of the request.
         """
         self._listener = None
+        self._awaited = False
         self.pause_answer(False)
         parser = self._parser
         return self.open and not self._raw and not self._choked and (parser is None or parser.reusable)
@@ -196,6 +224,7 @@ class BackendConnection(BareProtocol):
     def discard(self) -> None:
         """Close for good, at once."""
         self._listener = None
+        self._end_deadline()
         if self.open:
             self.open = False
             self.transport.abortConnection()
@@ -205,16 +234,27 @@ class BackendConnection(BareProtocol):
             listener = self._listener
             if listener is None:
                 return
-            kind = event.__class__
             try:
-                if kind is bytes:
-                    listener.answer_data(event)  # type: ignore[arg-type]
-                elif kind is End:
-                    listener.answer_end(event)  # type: ignore[arg-type]
+                if isinstance(event, bytes):
+                    listener.answer_data(event)
+                elif isinstance(event, ResponseHead):
+                    listener.answer_head(event)
                 else:
-                    listener.answer_head(event)  # type: ignore[arg-type]
+                    listener.answer_end(event)
             except Exception:
                 listener.bug(Failure())
+
+    def _answer_is_late(self) -> None:
+        self._deadline = None
+        listener = self._listener
+        if self._awaited and listener is not None:
+            self._awaited = False
+            listener.answer_late()
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _tell_writable(self, writable: bool) -> None:
         listener = self._listener

@@ -5,8 +5,6 @@ decided before any backend is spoken to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 
 from appproxy.connector.backend_connection import AnswerListener, BackendConnection, Owner
@@ -15,11 +13,10 @@ from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import CatalogCopy, Served
 from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
-from appproxy.httpwire.block import blocks_of, fields_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, ResponseHead
-from appproxy.httpwire.rules import rebuild_response, request_id
+from appproxy.httpwire.rules import rebuild_response
 from appproxy.httpwire.wire_heads import pack_response, unpack_request
 from appproxy.httpwire.writer import Framer
 from appproxy.model.principal import Principal
@@ -47,18 +44,23 @@ class BackendRequest:
         @raise UnfitHead: for a head that no edge of ours sends.
         """
         signed_on = served.sign_on.headers(principal)
-        method, target, blocks = unpack_request(message.head)
-        headers = fields_of(blocks)
-        headers.append(request_id(message.transaction_id))
+        method, target, headers = unpack_request(message.head)
         self._message = message
         self._served = served
-        self._binds = binds_connection(blocks, AUTHORIZATION)
+        self._binds = binds_connection(headers, AUTHORIZATION)
         self._framer = Framer(message.body, (1, 1)) if message.body != NO_BODY else None
         self._key = message.principal_number if served.sign_on.binds_connection else SHARED
         self.method = method
-        self.timeout = served.backend.backend_timeout
+        self.timeout = served.timeout
         self.upgrade, self.head = request_head(
-            served, method, target, headers, signed_on, message.body, message.upgrade
+            served,
+            method,
+            target,
+            headers,
+            signed_on,
+            message.body,
+            message.upgrade,
+            message.transaction_id,
         )
 
     @property
@@ -134,18 +136,17 @@ class BackendRequest:
         @raise BadMessage: if no tunnel can carry it.
         """
         served, body, status = self._served, head.body, head.status
-        blocks = rebuild_response(blocks_of(head.headers), keep_length=body == NO_BODY and status >= 200)
-        if served.backend.translate_host_header:
-            blocks = blocks_of(served.translator.response_headers(fields_of(blocks)))
-        return pack_response(status, body, blocks)
+        headers = rebuild_response(head.blocks, keep_length=body == NO_BODY and status >= 200)
+        if served.translates:
+            headers = served.translator.response_headers(headers)
+        return pack_response(status, body, headers)
 
 
-def prepare(
-    message: OpenMessage, catalog: CatalogCopy, principal_of: Callable[[int], Principal | None]
-) -> BackendRequest:
+def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Principal]) -> BackendRequest:
     """
     Decide whether a stream is served, and how.
 
+    @param principals: by their numbers.
     @raise BackendError: if it is not.
     """
     served = catalog.get(message.application)
@@ -154,7 +155,7 @@ def prepare(
     if served.refusal:
         raise BackendError("backend_not_allowed", served.refusal)
     number = message.principal_number
-    principal = principal_of(number) if number else None
+    principal = principals.get(number) if number else None
     if principal is None and (number or not served.passthrough):
         raise BackendError("backend_not_allowed", "an anonymous request for an application with sign-in")
     try:

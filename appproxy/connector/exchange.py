@@ -14,12 +14,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appproxy.connector.backend_connection import BackendConnection
+from appproxy.connector.backend_connection import AnswerListener, BackendConnection
 from appproxy.connector.backend_request import prepare
 from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
-from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
@@ -46,20 +45,17 @@ _OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_pro
 class ExchangeServices:
     """What all exchanges of one tunnel share."""
 
-    __slots__ = ("catalog", "principal", "wheel")
+    __slots__ = ("catalog", "principals", "wheel")
 
-    def __init__(
-        self, catalog: CatalogCopy, principal: Callable[[int], Principal | None], wheel: TimerWheel
-    ) -> None:
+    def __init__(self, catalog: CatalogCopy, principals: dict[int, Principal], wheel: TimerWheel) -> None:
         self.catalog = catalog
-        self.principal = principal
+        self.principals = principals
         self.wheel = wheel
 
 
-class BackendExchange(StreamHandler):
+class BackendExchange(AnswerListener, StreamHandler):
     """
-    A L{appproxy.tunnel.handler.StreamHandler} and an
-    L{appproxy.connector.backend_connection.AnswerListener}.
+    Between a stream, whose handler it is, and a backend connection, to which it listens.
     """
 
     __slots__ = (
@@ -88,8 +84,8 @@ class BackendExchange(StreamHandler):
         self._dialling: Deferred[BackendConnection] | None = None
         self._wait: Callable[[], None] | None = None
         self._timer: Timer | None = None
-        self._held: list[bytes] = []
-        self._trailers: Fields = []
+        self._held: list[bytes] | None = None
+        self._trailers: Fields | None = None
         self._raw = self._responded = self._closing = self._done = False
         self._request_ended = message.body == NO_BODY
 
@@ -120,7 +116,7 @@ class BackendExchange(StreamHandler):
         if self._done or self._closing:
             return
         if connection is None:
-            self._held.append(data)
+            self._hold(data)
         elif self._raw:
             connection.write(data)
         else:
@@ -180,8 +176,9 @@ class BackendExchange(StreamHandler):
             self._switch(stream, connection, payload)
             return
         if head.status >= 200:
-            self._answer_began()
-            if binds_connection(blocks_of(head.headers), WWW_AUTHENTICATE):
+            self._responded = True
+            connection.answer_began()
+            if binds_connection(head.blocks, WWW_AUTHENTICATE):
                 self._request.bind(connection)
         stream.head(payload)
 
@@ -208,14 +205,20 @@ class BackendExchange(StreamHandler):
         connection, self._connection = self._connection, None
         stale = rule == "closed" and not started and connection is not None and connection.used > 1
         if stale and self._request.repeatable and not self._responded:
+            # Whoever waits for the answer has begun to.
+            self._timer = self._services.wheel.add(self._request.timeout, self.answer_late)
             self._dial()
         else:
             self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
 
+    def answer_late(self) -> None:
+        """The backend is silent."""
+        self._fail("backend_timeout", f"no answer within {self._request.timeout:g} s")
+
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body; it may not last longer than an answer may."""
-        stream = self._stream
-        if stream is None:
+        stream, connection = self._stream, self._connection
+        if stream is None or connection is None:
             return
         if writable:
             stream.resume()
@@ -223,9 +226,9 @@ class BackendExchange(StreamHandler):
             stream.pause()
         if not self._request_ended and not self._responded:
             if writable:
-                self._cancel_timer()
+                connection.answer_began()
             else:
-                self._await_answer()
+                self._await_answer(connection)
 
     # -- inside
 
@@ -241,7 +244,7 @@ class BackendExchange(StreamHandler):
 
     def _serve(self) -> None:
         try:
-            self._request = prepare(self._message, self._services.catalog, self._services.principal)
+            self._request = prepare(self._message, self._services.catalog, self._services.principals)
         except BackendError as problem:
             self._fail(problem.reason, problem.detail)
             return
@@ -251,12 +254,18 @@ class BackendExchange(StreamHandler):
         else:
             self._send(connection)
 
+    def _hold(self, data: bytes) -> None:
+        if self._held is None:
+            self._held = []
+        self._held.append(data)
+
     def _dial(self) -> None:
         self._dialling = self._request.connect()
         self._dialling.addCallback(self._dialled).addErrback(self._dial_failed)
 
     def _dialled(self, connection: BackendConnection) -> None:
         self._dialling = None
+        self._cancel_timer()
         if self._done:
             self._request.give_back(connection, clean=True)
         else:
@@ -276,46 +285,40 @@ class BackendExchange(StreamHandler):
         if not self._request_ended and self._stream is not None:
             self._stream.resume()
         connection.write(self._request.head)
-        held, self._held = self._held, []
-        for each in held:
-            self.data(each)
+        held = self._held
+        if held is not None:
+            self._held = None
+            for each in held:
+                self.data(each)
         if self._done:
             return
         if self._message.body == NO_BODY:
-            self._await_answer()
+            self._await_answer(connection)
         elif self._request_ended:
             self._end_request(connection)
 
     def _end_request(self, connection: BackendConnection) -> None:
         try:
-            last = self._request.body_end(self._trailers)
+            last = self._request.body_end(self._trailers or [])
         except BadMessage as problem:
             self._fail("bug", problem.rule)
             return
         if last:
             connection.write(last)
         if not self._responded:
-            self._await_answer()
+            self._await_answer(connection)
 
     def _switch(self, stream: Stream, connection: BackendConnection, payload: bytes) -> None:
-        self._answer_began()
+        self._responded = True
+        connection.answer_began()
         self._raw = True
         self._request_ended = False
         connection.switch_to_raw()
         stream.head(payload)
         stream.upgraded()
 
-    def _await_answer(self) -> None:
-        self._cancel_timer()
-        self._timer = self._services.wheel.add(self._request.timeout, self._backend_is_silent)
-
-    def _backend_is_silent(self) -> None:
-        self._timer = None
-        self._fail("backend_timeout", f"no answer within {self._request.timeout:g} s")
-
-    def _answer_began(self) -> None:
-        self._responded = True
-        self._cancel_timer()
+    def _await_answer(self, connection: BackendConnection) -> None:
+        connection.await_answer(self._services.wheel, self._request.timeout)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -371,7 +374,7 @@ class BackendExchange(StreamHandler):
             return
         self._done = True
         self._stream = None
-        self._held = []
+        self._held = None
         self._cancel_timer()
         if self._wait is not None:
             self._wait()

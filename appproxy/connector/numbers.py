@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from appproxy.connector.supervisor import Supervisor
+from appproxy.connector.tally import Tally
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.series import Key
 
@@ -15,14 +16,12 @@ from appproxy.observe.series import Key
 class ConnectorNumbers:
     """
     @ivar metrics: for the scrape.
+    @ivar served: takes note of a request that came through a tunnel, by its application.
     """
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-
-    def served(self, application: str) -> None:
-        """A request came through a tunnel."""
-        self.metrics.requests.add((application, "", ""))
+        self.served = Tally(self.metrics.requests).served
 
     def watch(self, supervisor: Supervisor) -> None:
         """Read the gauges from here."""

@@ -28,6 +28,7 @@ class Pool:
     @param dial: opens a new connection; the pool gives it the callback to call
         when the connection is closed.
     @param maximum_idle: kept idle at most, shared and per-user ones together.
+    @ivar idle: how many connections wait in the pool.
     @ivar by_client: private connections, by the client's connection and by owner.
     """
 
@@ -45,7 +46,7 @@ class Pool:
         self._maximum_idle = maximum_idle
         self._idle_timeout_seconds = idle_timeout_seconds
         self._idle: dict[Hashable, list[BackendConnection]] = {}
-        self._idle_keys: dict[BackendConnection, Hashable] = {}
+        self.idle = 0
         self.by_client: dict[int, dict[Owner, BackendConnection]] = {}
         self._all: set[BackendConnection] = set()
         self._sweep: Timer | None = None
@@ -55,11 +56,6 @@ class Pool:
     def connections(self) -> int:
         """How many are open now."""
         return len(self._all)
-
-    @property
-    def idle(self) -> int:
-        """How many of them wait in the pool."""
-        return len(self._idle_keys)
 
     @property
     def private(self) -> int:
@@ -81,7 +77,7 @@ class Pool:
         waiting = self._idle.get(key)
         while waiting:
             connection = waiting.pop()
-            del self._idle_keys[connection]
+            self._left(connection)
             if connection.open:
                 return connection
         return None
@@ -96,14 +92,15 @@ class Pool:
         if owner is not None:
             keep = clean and self.by_client.get(owner.client, {}).get(owner) is connection
         else:
-            keep = clean and len(self._idle_keys) < self._maximum_idle
+            keep = clean and self.idle < self._maximum_idle
         if not keep or self._closed:
             connection.discard()
             return
         connection.idle_since = self._seconds()
         if owner is None:
             self._idle.setdefault(key, []).append(connection)
-            self._idle_keys[connection] = key
+            connection.idle_key = key
+            self.idle += 1
         self._sweep_later()
 
     def make_private(self, connection: BackendConnection, owner: Owner) -> None:
@@ -122,20 +119,16 @@ class Pool:
 
     def forget_user(self, user: int) -> None:
         """The user's session ended: their connections go."""
-        for connection in self._idle.pop(user, []):
-            del self._idle_keys[connection]
-            connection.discard()
+        self._discard_idle(self._idle.pop(user, []))
         for owned in list(self.by_client.values()):
             self._disown([owned[owner] for owner in owned if owner.user == user])
 
     def close(self) -> None:
         """Close what is idle now, and the rest as it comes back."""
         self._closed = True
-        idle = list(self._idle_keys)
-        self._idle.clear()
-        self._idle_keys.clear()
-        for connection in idle:
-            connection.discard()
+        idle, self._idle = self._idle, {}
+        for waiting in idle.values():
+            self._discard_idle(waiting)
         for client in list(self.by_client):
             self.owner_gone(client)
         if self._sweep is not None:
@@ -147,6 +140,17 @@ class Pool:
             self._all.add(connection)
         return connection
 
+    def _left(self, connection: BackendConnection) -> None:
+        """It waits no longer."""
+        connection.idle_key = None
+        self.idle -= 1
+
+    def _discard_idle(self, connections: list[BackendConnection]) -> None:
+        """Close those that were taken out of their list."""
+        for connection in connections:
+            self._left(connection)
+            connection.discard()
+
     def _disown(self, connections: Iterable[BackendConnection]) -> None:
         """Nobody can get these again; those in use go when they come back."""
         for connection in list(connections):
@@ -157,8 +161,9 @@ class Pool:
     def _forget(self, connection: BackendConnection) -> None:
         """A connection is closed."""
         self._all.discard(connection)
-        key = self._idle_keys.pop(connection, None)
+        key = connection.idle_key
         if key is not None:
+            self._left(connection)
             self._idle[key].remove(connection)
         self._forget_private(connection)
 
@@ -177,11 +182,14 @@ class Pool:
     def _close_stale(self) -> None:
         self._sweep = None
         oldest = self._seconds() - self._idle_timeout_seconds
-        for connection in list(self._idle_keys):
-            if connection.idle_since <= oldest:
-                self._idle[self._idle_keys.pop(connection)].remove(connection)
-                connection.discard()
-        self._idle = {key: waiting for key, waiting in self._idle.items() if waiting}
+        for key, waiting in list(self._idle.items()):
+            stale = [each for each in waiting if each.idle_since <= oldest]
+            kept = [each for each in waiting if each.idle_since > oldest]
+            if kept:
+                self._idle[key] = kept
+            else:
+                del self._idle[key]
+            self._discard_idle(stale)
         lost = self._seconds() - PRIVATE_IDLE_SECONDS
         for owned in list(self.by_client.values()):
             self._disown([each for each in owned.values() if not each.busy and each.idle_since <= lost])

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import Final
 
 from appproxy.connector.served import Served
-from appproxy.httpwire.block import blocks_of
-from appproxy.httpwire.field import Fields, field
+from appproxy.httpwire.block import Blocks
+from appproxy.httpwire.field import Field, Fields, field
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.names import UPGRADE
 from appproxy.httpwire.paths import canonical_path
-from appproxy.httpwire.writer import content_length, write_request
+from appproxy.httpwire.writer import content_length, join_lines, request_line
+from appproxy.translate.translator import is_inward
 
-_CHUNKED: Final = field(b"Transfer-Encoding", b"chunked")
+_CHUNKED: Final = b"Transfer-Encoding: chunked"
 
 
 class UnfitHead(Exception):
@@ -26,46 +27,77 @@ def request_head(
     served: Served,
     method: bytes,
     target: bytes,
-    headers: Fields,
+    headers: Blocks,
     signed_on: Fields,
     body: int,
     upgrade: bool,
+    transaction_id: str = "",
 ) -> tuple[bytes | None, bytes]:
     """
     @param signed_on: what the sign-on mode adds.
     @param body: the body's length on the tunnel.
+    @param transaction_id: letters and digits, which the application is told as the request's id.
     @return: the upgrade token that is asked for, and the head's bytes.
     @raise UnfitHead: for headers that do not belong into a tunnel.
     @raise BadMessage: for bytes that no head can carry.
     """
-    target = _own_target(served, method, target)
-    if served.backend.translate_host_header:
-        headers = served.translator.request_headers(headers)
-    token: bytes | None = None
-    out: Fields = [served.host]
-    owned = served.sign_on.owned_headers
-    for each in headers:
-        known = each.known
-        if not known.in_tunnels:
-            raise UnfitHead(f"a tunnelled request carried {each.name.decode('latin-1')}")
-        if each.kind == UPGRADE:
-            if token is not None:
-                raise UnfitHead("two upgrade headers")
-            token = each.value.lower()
-        elif known.plain not in owned:
-            out.append(each)
-    out += signed_on
+    lines = [request_line(method, _own_target(served, method, target)), served.host.line]
+    token = _pass_on(served, headers, lines)
+    if transaction_id:
+        lines.append(b"X-Request-Id: " + transaction_id.encode("ascii"))
+    for each in signed_on:
+        lines.append(each.line)
     if (token is not None) != upgrade:
         raise UnfitHead("an upgrade header without an upgrade, or the reverse")
     if token is not None:
         if method != b"GET" or token.decode("latin-1") not in served.backend.upgrades:
             raise UnfitHead("an upgrade that the application does not allow")
-        out += (field(b"Connection", b"Upgrade"), field(b"Upgrade", token))
+        lines += (b"Connection: Upgrade", field(b"Upgrade", token).line)
     if body == UNTIL_END:
-        out.append(_CHUNKED)
+        lines.append(_CHUNKED)
     elif body != NO_BODY:
-        out.append(content_length(body))
-    return token, write_request(method, target, blocks_of(out))
+        lines.append(content_length(body).line)
+    return token, join_lines(lines)
+
+
+def _pass_on(served: Served, headers: Blocks, lines: list[bytes]) -> bytes | None:
+    """
+    Add the lines of the headers that the application may see, translated.
+
+    @return: the token of an upgrade.
+    """
+    owned = served.sign_on.owned_headers
+    token: bytes | None = None
+    for block in headers:
+        if block.fits is owned:
+            lines.append(block.wire)
+            continue
+        before, passed = len(lines), True
+        for each in block.fields:
+            if each.kind == UPGRADE:
+                if token is not None:
+                    raise UnfitHead("two upgrade headers")
+                token = each.value.lower()
+                passed = False
+            elif not _passes_as_it_is(served, each, lines):
+                passed = False
+        if passed and len(lines) > before + 1:
+            block.fits = owned
+    return token
+
+
+def _passes_as_it_is(served: Served, each: Field, lines: list[bytes]) -> bool:
+    """Add a header's line, if it passes; whether it does so unchanged, whatever else comes."""
+    known = each.known
+    if not known.in_tunnels:
+        raise UnfitHead(f"a tunnelled request carried {each.name.decode('latin-1')}")
+    if served.sign_on.owns(known):
+        return False
+    if is_inward(each.kind):
+        lines.append(served.translator.request_header(each).line if served.translates else each.line)
+        return False
+    lines.append(each.line)
+    return True
 
 
 def _own_target(served: Served, method: bytes, target: bytes) -> bytes:
@@ -74,7 +106,7 @@ def _own_target(served: Served, method: bytes, target: bytes) -> bytes:
     """
     if method == b"CONNECT" or not (target.startswith(b"/") or (target == b"*" and method == b"OPTIONS")):
         raise UnfitHead("a request that is not for the application's own host")
-    if served.backend.internal_url.path != "/":
+    if not served.at_root:
         # Dot segments would climb out of what is published.
         canonical_path(target)
     return served.translator.target(target)

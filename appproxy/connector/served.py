@@ -14,7 +14,7 @@ from appproxy.connector.pool import Pool
 from appproxy.httpwire.field import field
 from appproxy.httpwire.rules import RequestRules
 from appproxy.model.application import Backend
-from appproxy.sso.modes import SignOn, mode
+from appproxy.sso.modes import mode
 from appproxy.translate.translator import Translator
 
 MAXIMUM_WAITING: Final = 1000
@@ -26,19 +26,37 @@ class Served:
     One application, ready to be served.
 
     @ivar refusal: why this connector does not serve it (its own file says so), or empty.
+    @ivar translates: whether the application is spoken to by its internal name.
+    @ivar at_root: whether its internal address has no path.
+    @ivar timeout: how long it may be silent, in seconds.
     """
 
-    __slots__ = ("backend", "host", "passthrough", "pool", "refusal", "rules", "sign_on", "translator")
+    __slots__ = (
+        "at_root",
+        "backend",
+        "host",
+        "passthrough",
+        "pool",
+        "refusal",
+        "rules",
+        "sign_on",
+        "timeout",
+        "translates",
+        "translator",
+    )
 
     def __init__(self, backend: Backend, refusal: str, pool: Pool) -> None:
         self.backend = backend
         self.refusal = refusal
         self.pool = pool
         self.passthrough = backend.pre_authentication == "passthrough"
-        self.sign_on: SignOn = mode(backend)
+        self.sign_on = mode(backend)
         self.rules = RequestRules(self.sign_on.owned_headers)
         self.translator = Translator(backend.internal_url, backend.external_url)
-        address = backend.internal_url if backend.translate_host_header else backend.external_url
+        self.translates = backend.translate_host_header
+        self.at_root = backend.internal_url.path == "/"
+        self.timeout = backend.backend_timeout
+        address = backend.internal_url if self.translates else backend.external_url
         self.host = field(b"Host", address.authority.encode())
 
 

@@ -67,7 +67,7 @@ class TunnelEnd(TunnelListener):
         self._owner = owner
         self._served = served
         self._principals: dict[int, Principal] = {}
-        self._services = ExchangeServices(catalog, self._principals.get, wheel)
+        self._services = ExchangeServices(catalog, self._principals, wheel)
         self._session: TunnelSession | None = None
         self.software = ""
         self.leaving = False

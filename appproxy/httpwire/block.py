@@ -34,9 +34,11 @@ class Block:
     @ivar exact: whether all of them were read from just the lines that they are written as.
     @ivar passed_on: what L{appproxy.httpwire.rules} found of it, kept here for the next time.
     @ivar answered: likewise.
+    @ivar fits: names that only a sign-on may send, and beside which L{appproxy.connector.request_head}
+        found that all of it passes as it is.
     """
 
-    __slots__ = ("_text", "_wire", "answered", "exact", "fields", "frames", "marked", "passed_on")
+    __slots__ = ("_text", "_wire", "answered", "exact", "fields", "fits", "frames", "marked", "passed_on")
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
@@ -54,6 +56,7 @@ class Block:
         self._wire: bytes | None = None
         self.passed_on: PassedOn | None = None
         self.answered: Answered | None = None
+        self.fits: frozenset[bytes] | None = None
 
     @property
     def text(self) -> bytes:
@@ -148,6 +151,14 @@ def marked_of(blocks: Blocks) -> Fields:
         if each.marked:
             marked += each.marked
     return marked
+
+
+def count_of(blocks: Blocks) -> int:
+    """How many headers they have."""
+    count = 0
+    for each in blocks:
+        count += len(each.fields)
+    return count
 
 
 def blocks_of(fields: Fields) -> Blocks:

@@ -106,6 +106,7 @@ class ResponseHead:
     A response's head, interim (1xx) or final.
 
     @ivar body: its length, L{UNTIL_END} or L{NO_BODY} (also for every 1xx).
+    @ivar blocks: the headers.
     @ivar keep_alive: whether the server lets the connection live on; always
         false for a body that ends with the connection.
     @ivar connection: the lower-case tokens of Connection.
@@ -114,7 +115,7 @@ class ResponseHead:
     status: int
     reason: bytes
     version: tuple[int, int]
-    headers: Fields
+    blocks: Blocks
     body: int
     keep_alive: bool
     connection: frozenset[bytes]
@@ -124,7 +125,7 @@ class ResponseHead:
         status: int,
         reason: bytes,
         version: tuple[int, int],
-        headers: Fields,
+        blocks: Blocks,
         body: int,
         keep_alive: bool,
         connection: frozenset[bytes] = NO_TOKENS,
@@ -132,10 +133,15 @@ class ResponseHead:
         self.status = status
         self.reason = reason
         self.version = version
-        self.headers = headers
+        self.blocks = blocks
         self.body = body
         self.keep_alive = keep_alive
         self.connection = connection
+
+    @property
+    def headers(self) -> Fields:
+        """All headers, in their order."""
+        return fields_of(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)

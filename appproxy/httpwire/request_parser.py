@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import httptools
 
-from appproxy.httpwire.block import BlockReader, Blocks, marked_of
+from appproxy.httpwire.block import BlockReader, Blocks, count_of, marked_of
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.cookies import divide
 from appproxy.httpwire.errors import BadMessage
@@ -259,7 +259,8 @@ class RequestParser:
         method, target, minor = _request_parts(line)
         if len(target) > limits.target_size:
             raise BadMessage(414, "target_too_long")
-        if (_count(blocks) if blocks is not None else data.count(b"\r\n", 0, end) - 2) > limits.header_count:
+        count = count_of(blocks) if blocks is not None else data.count(b"\r\n", 0, end) - 2
+        if count > limits.header_count:
             raise BadMessage(431, "too_many_headers")
         if method == b"CONNECT":
             raise BadMessage(405, "connect")
@@ -305,13 +306,6 @@ class RequestParser:
         limit = UPGRADE_WAITING_LIMIT if asking else WAITING_LIMIT + self._limits.head_size
         if len(self._waiting) > limit:
             raise BadMessage(400, "bytes_before_upgrade" if asking else "too_much_pipelined")
-
-
-def _count(blocks: Blocks) -> int:
-    count = 0
-    for each in blocks:
-        count += len(each.fields)
-    return count
 
 
 def _request_parts(line: bytes) -> tuple[bytes, bytes, int]:

@@ -12,9 +12,10 @@ from typing import Final, TypeAlias
 
 import httptools
 
+from appproxy.httpwire.block import BlockReader, count_of, marked_of
 from appproxy.httpwire.chunked import ChunkedDecoder
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, read_lines
+from appproxy.httpwire.field import Fields, remember
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import CONNECTION, CONTENT_LENGTH, EXPECT, FRAMES_FROM, UPGRADE
@@ -31,11 +32,56 @@ HEADER_COUNT: Final = 400
 INTERIM_LIMIT: Final = 32
 """Interim (1xx) heads before the final one."""
 
-_status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n").match
+_read_status_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?").fullmatch
 _STATUS_LINE_START: Final = b"HTTP/1."
-_VERSIONS: Final = {b"0": (1, 0), b"1": (1, 1)}
+_HEAD_END: Final = b"\r\n\r\n"
 
-_HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _COMPLETE, _UPGRADED, _FAILED = range(7)
+_HEAD: Final = 0
+_LENGTH: Final = 1
+_CHUNKED: Final = 2
+_UNTIL_CLOSE: Final = 3
+_COMPLETE: Final = 4
+_UPGRADED: Final = 5
+_FAILED: Final = 6
+
+
+class _StatusLine:
+    """What a status line says."""
+
+    __slots__ = ("minor", "reason", "status", "version")
+
+    def __init__(self, minor: int, status: int, reason: bytes) -> None:
+        self.minor = minor
+        self.status = status
+        self.reason = reason
+        self.version: tuple[int, int] = (1, minor)
+
+
+# A server that sends a file again says another Date, and the rest of the head alike.
+_reader: Final = BlockReader(b"\r\n", b"Date")
+
+# Status lines and lengths that were read lately.
+_status_lines: Final[dict[bytes, _StatusLine]] = {}
+_lengths: Final[dict[bytes, int]] = {}
+
+
+def _status_line(line: bytes) -> _StatusLine:
+    known = _status_lines.get(line)
+    if known is None:
+        match = _read_status_line(line)
+        if match is None:
+            raise BadMessage(502, "status_line")
+        known = _StatusLine(int(match[1]), int(match[2]), match[3] or b"")
+        remember(_status_lines, line, known)
+    return known
+
+
+def _length_of(value: bytes) -> int:
+    known = _lengths.get(value)
+    if known is None:
+        known = content_length(value, 502)
+        remember(_lengths, value, known)
+    return known
 
 
 class ResponseParser:
@@ -182,26 +228,32 @@ class ResponseParser:
 
     def _head(self, data: bytes, events: list[ResponseEvent]) -> bytes:
         if self._waiting:
-            searched = max(0, len(self._waiting) - 3)
+            data = self._with_waiting(data)
+            if not data:
+                return b""
+        head, end, rest = data.partition(_HEAD_END)
+        if not end:
             self._waiting += data
-            end = self._waiting.find(b"\r\n\r\n", searched)
-            if end >= 0:
-                data = bytes(self._waiting)
-                self._waiting.clear()
-        else:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._waiting += data
-        if end < 0:
             self._check_partial_head()
             return b""
-        end += 4
-        if end > HEAD_SIZE:
+        if len(head) > HEAD_SIZE - len(_HEAD_END):
             raise BadMessage(502, "head_too_large")
-        head = self._parse_head(data if end == len(data) else data[:end])
-        events.append(head)
-        self._begin_body(head, events)
-        return data[end:]
+        read = self._parse_head(head)
+        events.append(read)
+        self._begin_body(read, events)
+        return rest
+
+    def _with_waiting(self, data: bytes) -> bytes:
+        """What came before with this; nothing as long as it is no whole head."""
+        waiting = self._waiting
+        searched = max(0, len(waiting) - 3)
+        waiting += data
+        if waiting.find(_HEAD_END, searched) < 0:
+            self._check_partial_head()
+            return b""
+        data = bytes(waiting)
+        waiting.clear()
+        return data
 
     def _check_partial_head(self) -> None:
         if len(self._waiting) >= HEAD_SIZE:
@@ -209,50 +261,47 @@ class ResponseParser:
         if not _STATUS_LINE_START.startswith(self._waiting[: len(_STATUS_LINE_START)]):
             raise BadMessage(502, "status_line")
 
-    def _parse_head(self, data: bytes) -> ResponseHead:
-        match = _status_line(data)
-        if match is None:
-            raise BadMessage(502, "status_line")
-        line_end = match.end()
-        lines = data[line_end:-4].split(b"\r\n") if line_end < len(data) - 2 else []
-        if len(lines) > HEADER_COUNT:
+    def _parse_head(self, head: bytes) -> ResponseHead:
+        line = head.partition(b"\r\n")[0]
+        first = _status_line(line)
+        headers = _reader.read(head[len(line) :])
+        if (count_of(headers) if headers is not None else head.count(b"\r\n")) > HEADER_COUNT:
             raise BadMessage(502, "too_many_headers")
-        digit, digits, reason = match.groups()
-        minor = 1 if digit == b"1" else 0
-        status = int(digits)
-        headers = read_lines(lines)
-        if headers is None or not _is_everyday(headers):
-            judge_head(httptools.HttpResponseParser, data, 502)
+        minor, status = first.minor, first.status
+        marked = marked_of(headers) if headers is not None else []
+        if headers is None or not _is_everyday(marked):
+            judge_head(httptools.HttpResponseParser, head + _HEAD_END, 502)
         if headers is None:
             raise BadMessage(502, "head")
-        length: int | None = None
+        length, framed = 0, False
         tokens = NO_TOKENS
         upgrades = []
-        for each in headers:
+        for each in marked:
             kind, value = each.kind, each.value
             if kind == CONNECTION:
                 tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
             elif kind == UPGRADE:
                 upgrades.append(value.lower())
             elif kind >= FRAMES_FROM and kind != EXPECT:
-                if length is not None:
+                if framed:
                     raise BadMessage(502, "more_than_one_framing")
+                framed = True
                 is_length = kind == CONTENT_LENGTH
-                length = content_length(value, 502) if is_length else chunked_length(value, minor, 502)
+                length = _length_of(value) if is_length else chunked_length(value, minor, 502)
         if status < 200:
             self._check_interim(status, upgrades, tokens, length)
         # RFC 9112, section 6.3
         if status < 200 or status == 204 or status == 304 or self._method == b"HEAD":
             body = NO_BODY
         else:
-            body = UNTIL_END if length is None else length
-        chunked = length == body == UNTIL_END
+            body = length if framed else UNTIL_END
+        chunked = framed and length == body == UNTIL_END
         self._chunks = ChunkedDecoder(502) if chunked else None
         self._keep_alive = keep = keeps_alive(tokens, minor) and (body != UNTIL_END or chunked)
-        return ResponseHead(status, reason or b"", _VERSIONS[digit], headers, body, keep, tokens)
+        return ResponseHead(status, first.reason, first.version, headers, body, keep, tokens)
 
     def _check_interim(
-        self, status: int, upgrades: list[bytes], tokens: frozenset[bytes], length: int | None
+        self, status: int, upgrades: list[bytes], tokens: frozenset[bytes], length: int
     ) -> None:
         self._interim += 1
         if self._interim > INTERIM_LIMIT:
@@ -275,10 +324,10 @@ class ResponseParser:
             self._complete(events)
 
 
-def _is_everyday(headers: Fields) -> bool:
+def _is_everyday(marked: Fields) -> bool:
     """Whether at most one Content-Length decides what follows; else llhttp has a say besides us."""
     lengths = 0
-    for each in headers:
+    for each in marked:
         if each.kind == CONTENT_LENGTH:
             lengths += 1
         elif each.kind >= FRAMES_FROM:

@@ -30,12 +30,13 @@ _CHUNKED: Final[Fields] = [field(b"Transfer-Encoding", b"chunked")]
 _CLOSE: Final[Fields] = [field(b"Connection", b"close")]
 _LENGTH: Final = name_of(b"Content-Length")
 _NOTHING: Final[Fields] = []
-_LAST_LINES: Final = [b"", b""]
+# Joined to the lines before it, it ends the last of them, and the head.
+_LAST_LINE: Final = b"\r\n"
 
 
-def write_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
+def request_line(method: bytes, target: bytes) -> bytes:
     """
-    The bytes of a request's head in HTTP/1.1.
+    A request's first line in HTTP/1.1.
 
     @raise BadMessage: for a method that is no token, or a target with blanks or the like.
     """
@@ -44,7 +45,7 @@ def write_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
         if not _request_line(line):
             raise BadMessage(400, "request_line")
         remember(_request_lines, line, True)
-    return _write(line, headers, None)
+    return line
 
 
 def write_response(
@@ -73,7 +74,16 @@ def _write(line: bytes, headers: Blocks, more: Fields | None) -> bytes:
     if more is not None:
         for each in more:
             lines.append(each.line)
-    lines += _LAST_LINES
+    return join_lines(lines)
+
+
+def join_lines(lines: list[bytes]) -> bytes:
+    """
+    A head's bytes.
+
+    @param lines: without their ends; used up.
+    """
+    lines.append(_LAST_LINE)
     return b"\r\n".join(lines)
 
 

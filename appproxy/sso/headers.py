@@ -5,14 +5,13 @@ Header-based sign-on: the application trusts headers that only its connector sen
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import Final
 
 from appproxy.httpwire.field import Fields, field
-from appproxy.httpwire.names import plain_name
 from appproxy.model.application import HeaderSignOn, HeaderSource
 from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
+from appproxy.sso.sign_on import SignOn
 
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f]")
 """Control characters: a line end in a claim would start a header of the attacker's own."""
@@ -21,10 +20,10 @@ MAXIMUM_VALUE_BYTES: Final = 16 * 1024
 """More than any application's server takes in one header; 400 group names fit."""
 
 _KEPT_USERS: Final = 1024
-"""Users whose headers are kept made; the least recent goes first."""
+"""Users whose headers are kept made, and as many again of those before them."""
 
 
-class HeaderMode:
+class HeaderMode(SignOn):
     """
     Headers made of the user's claims and of constants.
 
@@ -32,12 +31,11 @@ class HeaderMode:
     and an application must not mistake "nobody" for a user with an empty name.
     """
 
-    binds_connection = False
-
     def __init__(self, settings: HeaderSignOn) -> None:
         self._sources = [(name.encode(), source) for name, source in settings.headers.items()]
-        self.owned_headers = frozenset(plain_name(name) for name, _ in self._sources)
-        self._made: OrderedDict[int, tuple[Principal, Fields]] = OrderedDict()
+        super().__init__(name for name, _ in self._sources)
+        self._made: dict[int, tuple[Principal, Fields]] = {}
+        self._made_before: dict[int, tuple[Principal, Fields]] = {}
 
     def headers(self, principal: Principal | None) -> Fields:
         """
@@ -48,15 +46,22 @@ class HeaderMode:
         if principal is None:
             raise SignOnError("header sign-on needs a signed-in user")
         # By identity: to compare users by all that is known of them costs more than all the rest.
-        known = self._made.get(id(principal))
-        if known is not None and known[0] is principal:
-            self._made.move_to_end(id(principal))
-            return known[1]
-        made = self._make(principal)
-        self._made[id(principal)] = principal, made
-        if len(self._made) > _KEPT_USERS:
-            self._made.popitem(last=False)
-        return made
+        number = id(principal)
+        known = self._made.get(number)
+        if known is None or known[0] is not principal:
+            known = self._less_recent(number, principal)
+        return known[1]
+
+    def _less_recent(self, number: int, principal: Principal) -> tuple[Principal, Fields]:
+        known = self._made_before.get(number)
+        if known is None or known[0] is not principal:
+            known = principal, self._make(principal)
+        if len(self._made) >= _KEPT_USERS:
+            # Whoever is not seen before this happens again is forgotten.
+            self._made_before = self._made
+            self._made = {}
+        self._made[number] = known
+        return known
 
     def _make(self, principal: Principal) -> Fields:
         made: Fields = []

@@ -8,15 +8,16 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from appproxy.httpwire.block import Block, Blocks
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Field, Fields, field
+from appproxy.httpwire.field import MEMO_LINE_SIZE, Field, field
 from appproxy.httpwire.names import LINK, LOCATION, ORIGIN, REFERENCE, REFRESH, SET_COOKIE
 from appproxy.model.web_address import WebAddress
 from appproxy.translate.set_cookie import SetCookieMap
 from appproxy.translate.urls import UrlMap, path_bytes
 
-_OUTWARD: Final = (LOCATION, REFRESH, LINK, SET_COOKIE)
-_INWARD: Final = (REFERENCE, ORIGIN)
+KEPT_HEADERS: Final = 1024
+"""Headers of requests that are kept translated, of each application: at most some 700 KiB."""
 
 _refresh: Final = re.compile(
     rb"""([ \t]*[0-9.]+[ \t]*[;,]?[ \t]*(?:[Uu][Rr][Ll][ \t]*=[ \t]*)?)(["']?)([^"']*)(.*)""", re.DOTALL
@@ -24,6 +25,15 @@ _refresh: Final = re.compile(
 # Quoted strings come first, so that an angle bracket in a title is none.
 _link_targets: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|<([^<>"]*)>').sub
 _path_end: Final = re.compile(rb"[?#]").search
+
+
+def is_inward(kind: int) -> bool:
+    """Whether a header of a request is translated."""
+    return kind in (REFERENCE, ORIGIN)
+
+
+def _is_outward(kind: int) -> bool:
+    return kind in (LOCATION, REFRESH, LINK, SET_COOKIE)
 
 
 def _with_value(header: Field, value: bytes) -> Field:
@@ -35,7 +45,7 @@ class Translator:
     Translates between an application's internal and external address.
     """
 
-    __slots__ = ("_cookies", "_external_path", "_internal_path", "_inwards", "_outwards")
+    __slots__ = ("_cookies", "_external_path", "_internal_path", "_inwards", "_outwards", "_translated")
 
     def __init__(self, internal: WebAddress, external: WebAddress) -> None:
         self._outwards = UrlMap(internal, external)
@@ -43,6 +53,7 @@ class Translator:
         self._cookies = SetCookieMap(internal, external)
         self._internal_path = path_bytes(internal)
         self._external_path = path_bytes(external)
+        self._translated: dict[bytes, Field] = {}
 
     def target(self, target: bytes) -> bytes:
         """
@@ -71,28 +82,48 @@ class Translator:
             raise BadMessage(400, "target_outside_application")
         return self._internal_path + target[len(b"/".join([*parts[:-1], b""])) :]
 
-    def response_headers(self, headers: Fields) -> Fields:
+    def response_headers(self, headers: Blocks) -> Blocks:
         """
         Translate what a backend says to what its users see: Location,
         Content-Location, Refresh, Link and Set-Cookie. What points elsewhere
         or cannot be read stays as it is.
         """
-        return [
-            _with_value(each, self._outward(each.kind, each.value)) if each.kind in _OUTWARD else each
-            for each in headers
-        ]
+        translated: Blocks = []
+        for block in headers:
+            for each in block.marked:
+                if _is_outward(each.kind):
+                    translated.append(self._translated_block(block))
+                    break
+            else:
+                translated.append(block)
+        return translated
 
-    def request_headers(self, headers: Fields) -> Fields:
+    def _translated_block(self, block: Block) -> Block:
+        return Block(
+            [
+                _with_value(each, self._outward(each.kind, each.value)) if _is_outward(each.kind) else each
+                for each in block.fields
+            ]
+        )
+
+    def request_header(self, header: Field) -> Field:
         """
-        Translate what a client says of this application's external address to
-        what the backend knows: Destination (RFC 4918, section 10.3), Referer
-        and Origin. For applications whose Host header is translated: they
-        compare these with it.
+        Translate what a client says of this application's external address to what the backend
+        knows: Destination (RFC 4918, section 10.3), Referer and Origin. For applications whose
+        Host header is translated: they compare these with it. All requests for what belongs to
+        one page have the same, so it is remembered.
+
+        @param header: one of those that are translated: L{is_inward}.
         """
-        return [
-            _with_value(each, self._inward(each.kind, each.value)) if each.kind in _INWARD else each
-            for each in headers
-        ]
+        line = header.line
+        translated = self._translated.get(line)
+        if translated is None:
+            translated = _with_value(header, self._inward(header.kind, header.value))
+            if len(line) <= MEMO_LINE_SIZE:
+                if len(self._translated) >= KEPT_HEADERS:
+                    self._translated.clear()
+                self._translated[line] = translated
+        return translated
 
     def _inward(self, kind: int, value: bytes) -> bytes:
         return self._inwards.origin(value) if kind == ORIGIN else self._inwards.reference(value)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.connector.backend_connection import WRITE_PIECE_BYTES, BackendConnection
+from appproxy.connector.backend_connection import WRITE_PIECE_BYTES, AnswerListener, BackendConnection
 from appproxy.httpwire.heads import End, ResponseHead
 from tests.connector.support import FakeTransport, connected
 
 
-class Listener:
+class Listener(AnswerListener):
     """Writes down what it is told."""
 
     def __init__(self) -> None:

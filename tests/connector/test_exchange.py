@@ -189,6 +189,22 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(answer.reason, "backend_timeout")
         self.assertTrue(edge.transport.aborted)
 
+    def test_silence_on_a_kept_connection(self) -> None:
+        """Each request has the whole time, whenever its connection was used before; idling is no silence."""
+        edge = Edge([backend(timeout="5s")])
+        for wait in (0, 4, 3, 9):
+            edge.advance(wait)
+            first = edge.request()
+            edge.advance(4)
+            edge.say(OK)
+            self.assertTrue(first.complete)
+        second = edge.request()
+        edge.advance(4)
+        self.assertEqual(second.reason, "")
+        edge.advance(3)
+        self.assertEqual(second.reason, "backend_timeout")
+        self.assertEqual(len(edge.backends.transports), 1)
+
     def test_slow_body_is_no_silence(self) -> None:
         """The time counts until the first byte: a long answer may take as long as it wants."""
         edge = Edge([backend(timeout="5s")])
@@ -282,6 +298,26 @@ class RetryTests(SynchronousTestCase):
         self.assertIn(b"GET / HTTP/1.1", edge.transport.written)
         edge.lose()
         self.assertEqual((len(edge.backends.transports), answer.reason), (2, "backend_protocol"))
+
+    def test_no_new_connection(self) -> None:
+        """The time for the answer goes on while the new connection is made, and ends with it."""
+        for late in (True, False):
+            edge = Edge([backend(timeout="5s")])
+            edge.request()
+            edge.say(OK)
+            answer = edge.request()
+            edge.backends.hold = True
+            edge.lose()
+            edge.advance(4)
+            self.assertEqual(answer.reason, "")
+            if late:
+                edge.advance(3)
+                self.assertEqual((answer.reason, edge.backends.cancelled), ("backend_timeout", 1))
+            else:
+                edge.backends.answer()
+                edge.advance(4)
+                edge.say(OK)
+                self.assertTrue(answer.complete)
 
     def test_unsafe(self) -> None:
         """Nothing that might have had consequences is sent twice."""

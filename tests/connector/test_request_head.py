@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import Served
+from appproxy.httpwire.block import Block, blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, field, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
@@ -50,7 +51,7 @@ def made(
 ) -> tuple[bytes | None, bytes]:
     """The upgrade's token and the head's bytes."""
     return request_head(
-        application or served(), method, target, headers or [], signed_on or [], body, upgrade
+        application or served(), method, target, blocks_of(headers or []), signed_on or [], body, upgrade
     )
 
 
@@ -109,6 +110,49 @@ class RequestHeadTests(SynchronousTestCase):
         headers = fields([(b"A", b"1"), (b"b", b""), (b"A", b"2"), (b"Authorization", b"Basic eA==")])
         head = made(headers=headers)[1]
         self.assertTrue(head.endswith(b"\r\nA: 1\r\nb: \r\nA: 2\r\nAuthorization: Basic eA==\r\n\r\n"))
+
+    def test_request_id(self) -> None:
+        """The request's id comes behind the client's headers, before those of sign-on."""
+        application = served()
+        head = request_head(
+            application,
+            b"GET",
+            b"/",
+            [Block([field(b"A", b"1")])],
+            [field(b"B", b"2")],
+            NO_BODY,
+            False,
+            "01JABC",
+        )[1]
+        self.assertTrue(head.endswith(b"\r\nA: 1\r\nX-Request-Id: 01JABC\r\nB: 2\r\n\r\n"))
+
+    def test_same_block_again(self) -> None:
+        """Headers that come again pass alike, to each application what it may see and as it knows it."""
+        block = Block(
+            fields(
+                [
+                    (b"Accept", b"a"),
+                    (b"x_remote_user", b"evil"),
+                    (b"Origin", b"https://wiki.example"),
+                    (b"B", b"b"),
+                ]
+            )
+        )
+        harmless = Block(fields([(b"C", b"c"), (b"D", b"d")]))
+        plain, with_users = served(), served(sso=SSO)
+        first = [
+            request_head(each, b"GET", b"/", [block, harmless], [], NO_BODY, False)
+            for each in (plain, with_users)
+        ]
+        for _ in range(2):
+            for application, expected in zip((plain, with_users), first, strict=True):
+                again = request_head(application, b"GET", b"/", [block, harmless], [], NO_BODY, False)
+                self.assertEqual(again, expected)
+        self.assertIn(b"evil", first[0][1])
+        self.assertNotIn(b"evil", first[1][1])
+        for _, head in first:
+            self.assertIn(b"Accept: a\r\n", head)
+            self.assertTrue(head.endswith(b"\r\nB: b\r\nC: c\r\nD: d\r\n\r\n"))
 
     def test_upgrade(self) -> None:
         """An upgrade that the application allows is asked for."""

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire import response_parser as module
+from appproxy.httpwire.block import Block
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import field
+from appproxy.httpwire.field import MEMO_LINES, field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 from tests.httpwire.corpus import BAD_RESPONSES, joined, one_by_one, splits
@@ -48,7 +50,9 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(
             events,
             [
-                ResponseHead(200, b"OK", (1, 1), [field(b"Content-Length", b"3")], 3, keep_alive=True),
+                ResponseHead(
+                    200, b"OK", (1, 1), [Block([field(b"Content-Length", b"3")])], 3, keep_alive=True
+                ),
                 b"abc",
                 END,
             ],
@@ -248,3 +252,45 @@ class CorpusTests(SynchronousTestCase):
             return read(pieces)
         except BadMessage:
             return None
+
+
+class MemoTests(SynchronousTestCase):
+    """Status lines and lengths that are remembered."""
+
+    def setUp(self) -> None:
+        """Begin with nothing."""
+        for memo in (module._status_lines, module._lengths):
+            memo.clear()
+            self.addCleanup(memo.clear)
+
+    def test_the_same_again(self) -> None:
+        """What is remembered is read as it was the first time, and nothing else is."""
+        for _ in range(2):
+            for line, expected in (
+                (b"HTTP/1.1 200 OK", (200, b"OK", (1, 1))),
+                (b"HTTP/1.0 200 OK", (200, b"OK", (1, 0))),
+                (b"HTTP/1.1 200 ok", (200, b"ok", (1, 1))),
+                (b"HTTP/1.1 404", (404, b"", (1, 1))),
+                (b"HTTP/1.1 404 ", (404, b"", (1, 1))),
+            ):
+                head = ResponseParser(b"HEAD").feed(line + b"\r\nContent-Length: 7\r\n\r\n")[0]
+                assert isinstance(head, ResponseHead)
+                self.assertEqual((head.status, head.reason, head.version), expected)
+            self.assertEqual(read([OK + b"Content-Length: 3\r\n\r\nabc"])[1], b"abc")
+            self.assertEqual(read([OK + b"Content-Length: 2\r\n\r\nab"])[1], b"ab")
+
+    def test_refused(self) -> None:
+        """What is refused is refused each time."""
+        for _ in range(2):
+            for head in (b"HTTP/1.1 099 X\r\n\r\n", b"HTTP/2.0 200 OK\r\n\r\n", b"HTTP/1.1 200 \0\r\n\r\n"):
+                self.assertRaises(BadMessage, read, [head])
+            for length in (b"+1", b"01", b"1 2", b"-1", b"1_0"):
+                self.assertRaises(BadMessage, read, [OK + b"Content-Length: " + length + b"\r\n\r\n"])
+        self.assertEqual((list(module._status_lines), module._lengths), ([OK[:-2]], {}))
+
+    def test_bounded(self) -> None:
+        """A backend that invents them does not make the memos grow."""
+        for number in range(MEMO_LINES + 10):
+            read([b"HTTP/1.1 200 X%d\r\nContent-Length: %d\r\n\r\n" % (number, number)])
+            self.assertLessEqual(len(module._status_lines), MEMO_LINES)
+            self.assertLessEqual(len(module._lengths), MEMO_LINES)

@@ -12,7 +12,7 @@ from appproxy.httpwire.field import Pair, field, fields
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, RequestHead, ResponseHead
 from appproxy.httpwire.request_parser import RequestParser
 from appproxy.httpwire.response_parser import ResponseParser
-from appproxy.httpwire.writer import Framer, content_length, write_request, write_response
+from appproxy.httpwire.writer import Framer, content_length, join_lines, request_line, write_response
 from tests.httpwire.test_field import BAD_PAIRS
 
 names = st.text("abcXYZ", min_size=1, max_size=8).map(lambda text: b"x-" + text.encode())
@@ -27,7 +27,8 @@ class WriteTests(SynchronousTestCase):
     def test_request_round_trip(self, headers: list[Pair]) -> None:
         """What is written, the request parser reads."""
         headers = [(b"Host", b"a"), *headers]
-        events = RequestParser().feed(write_request(b"REPORT", b"/x?y", blocks_of(fields(headers))))
+        lines = [request_line(b"REPORT", b"/x?y"), *(each.line for each in fields(headers))]
+        events = RequestParser().feed(join_lines(lines))
         head = events[0]
         assert isinstance(head, RequestHead)
         self.assertEqual((head.method, head.target, head.headers), (b"REPORT", b"/x?y", headers))
@@ -57,7 +58,7 @@ class WriteTests(SynchronousTestCase):
         for pair in BAD_PAIRS:
             self.assertRaises(BadMessage, field, *pair)
         for method, target in ((b"GET", b"/ x"), (b"GET", b"/\r\nX: y"), (b"GE\rT", b"/"), (b"", b"/")):
-            self.assertRaises(BadMessage, write_request, method, target, [])
+            self.assertRaises(BadMessage, request_line, method, target)
         for status, reason in (
             (200, b"a\r\nX: y"),
             (200, b"a\0"),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire.names import name_of
 from appproxy.model.principal import Principal
 from appproxy.sso.headers import MAXIMUM_VALUE_BYTES, HeaderMode
 from appproxy.sso.modes import NoMode, SignOnError, mode
@@ -108,6 +109,22 @@ class HeaderTests(SynchronousTestCase):
         kept.headers(user(user_principal_name="c"))
         self.assertIs(kept.headers(ADA), made)
 
+    def test_kept_few(self) -> None:
+        """However many users come: only so many are kept, each with what is theirs."""
+        kept = headers()
+        users = [user(user_principal_name=f"u{number}") for number in range(5000)]
+        for each in users + users[:10]:
+            self.assertEqual(kept.headers(each)[0].value, each.user_principal_name.encode())
+            self.assertLessEqual(len(kept._made) + len(kept._made_before), 2 * 1024)
+
+    def test_owns(self) -> None:
+        """It knows its own from those of others, also of the same length."""
+        mode = headers()
+        for name in (b"X-Remote-User", b"x_remote.user", b"XREMOTEUSER", b"X-Groups", b"x-source"):
+            self.assertTrue(mode.owns(name_of(name)), name)
+        for name in (b"X-Remote-Uses", b"X-Remote-Users", b"Groups", b"Y-Groups", b"x" * 300):
+            self.assertFalse(mode.owns(name_of(name)), name)
+
     def test_owned(self) -> None:
         """The mode owns its headers in every spelling, also those it sends nothing in today."""
         self.assertEqual(headers().owned_headers, {b"xremoteuser", b"xgroups", b"xsource"})
@@ -142,3 +159,4 @@ class ModeTests(SynchronousTestCase):
         self.assertIsInstance(none, NoMode)
         self.assertEqual((none.headers(ADA), none.headers(None)), ([], []))
         self.assertEqual((none.owned_headers, none.binds_connection), (frozenset(), False))
+        self.assertFalse(none.owns(name_of(b"X-Remote-User")))

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire.block import Block, blocks_of, fields_of
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import field, fields
+from appproxy.httpwire.field import MEMO_LINE_SIZE, Fields, field, fields
 from appproxy.model.web_address import parse_web_address
-from appproxy.translate.translator import Translator
+from appproxy.translate.translator import KEPT_HEADERS, Translator, is_inward
 
 
 def translator(internal: str, external: str) -> Translator:
@@ -64,7 +65,7 @@ class ResponseHeaderTests(SynchronousTestCase):
 
     def outward(self, there: Translator, name: bytes, value: bytes) -> bytes:
         """One header's value, translated."""
-        [(name_after, value_after)] = there.response_headers([field(name, value)])
+        [(name_after, value_after)] = fields_of(there.response_headers([Block([field(name, value)])]))
         self.assertEqual(name_after, name)
         return value_after
 
@@ -148,10 +149,10 @@ class ResponseHeaderTests(SynchronousTestCase):
         )
 
     def test_other_headers(self) -> None:
-        """All other headers are the same objects."""
+        """All other headers stay in the same block."""
         headers = fields([(b"X-Location", b"http://wiki.corp/base/"), (b"Content-Type", b"text/html")])
-        for before, after in zip(headers, PATHS.response_headers(headers), strict=True):
-            self.assertIs(before, after)
+        block = Block(headers)
+        self.assertIs(PATHS.response_headers([block])[0], block)
 
     @settings(max_examples=200, deadline=None)
     @given(
@@ -184,13 +185,19 @@ class ResponseHeaderTests(SynchronousTestCase):
         self.assertNotIn(b"\n", value)
 
 
+def inward(there: Translator, headers: Fields) -> Fields:
+    """The headers of a request, those that are translated and those that are not."""
+    return [there.request_header(each) if is_inward(each.kind) else each for each in headers]
+
+
 class RequestHeaderTests(SynchronousTestCase):
     """Headers on their way in."""
 
     def test_translated(self) -> None:
         """Destination, Referer and Origin of this application become what the backend knows."""
         self.assertEqual(
-            PATHS.request_headers(
+            inward(
+                PATHS,
                 fields(
                     [
                         (b"destination", b"https://apps.example.com/app/one/new%20name"),
@@ -198,7 +205,7 @@ class RequestHeaderTests(SynchronousTestCase):
                         (b"Origin", b"https://apps.example.com"),
                         (b"Accept", b"*/*"),
                     ]
-                )
+                ),
             ),
             [
                 (b"destination", b"http://wiki.corp/base/new%20name"),
@@ -219,11 +226,45 @@ class RequestHeaderTests(SynchronousTestCase):
             b"https://apps.example.com.evil.example",
             b"",
         ):
-            self.assertEqual(PATHS.request_headers([field(b"Origin", value)]), [(b"Origin", value)])
+            self.assertEqual(inward(PATHS, [field(b"Origin", value)]), [(b"Origin", value)])
         headers = fields(
             [
                 (b"Referer", b"https://apps.example.com/another/"),
                 (b"Destination", b"https://evil/app/one/"),
             ]
         )
-        self.assertEqual(PATHS.request_headers(headers), headers)
+        self.assertEqual(inward(PATHS, headers), headers)
+
+    def test_remembered(self) -> None:
+        """A header that comes again is not translated again; for another application it becomes another."""
+        there, elsewhere = (translator("http://a/", "https://x/"), translator("http://b/", "https://x/"))
+        header = field(b"Referer", b"https://x/page")
+        first, second = there.request_header(header), there.request_header(field(*header))
+        self.assertIs(first, second)
+        self.assertEqual(first, (b"Referer", b"http://a/page"))
+        self.assertEqual(elsewhere.request_header(header), (b"Referer", b"http://b/page"))
+        self.assertEqual(there.request_header(field(b"Origin", b"https://x")), (b"Origin", b"http://a"))
+
+    def test_remembered_few(self) -> None:
+        """A client that invents addresses does not make the memo grow; long ones stay out of it."""
+        there = translator("http://a/", "https://x/")
+        for number in range(2 * KEPT_HEADERS + 10):
+            header = field(b"Referer", b"https://x/%d" % number)
+            self.assertEqual(there.request_header(header), (b"Referer", b"http://a/%d" % number))
+            self.assertLessEqual(len(there._translated), KEPT_HEADERS)
+        kept = len(there._translated)
+        long = b"y" * MEMO_LINE_SIZE
+        self.assertEqual(
+            there.request_header(field(b"Referer", b"https://x/" + long)), (b"Referer", b"http://a/" + long)
+        )
+        self.assertEqual(len(there._translated), kept)
+
+    def test_nothing_else_is_remembered(self) -> None:
+        """Only what is translated is kept: no cookie, and nothing that signs somebody on."""
+        there = translator("http://a/", "https://x/")
+        headers = fields([(b"Cookie", b"a=b"), (b"Authorization", b"Basic eA=="), (b"Accept", b"*/*")])
+        self.assertEqual(inward(there, headers), headers)
+        there.response_headers(
+            blocks_of(fields([(b"Set-Cookie", b"a=b"), (b"Location", b"http://a/?code=1")]))
+        )
+        self.assertEqual(there._translated, {})
