@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mypy_extensions import i64
+
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.names import Name, plain_names
 from appproxy.model.principal import Principal
@@ -24,16 +26,16 @@ class SignOn:
     def __init__(self, owned: Iterable[bytes] = (), binds_connection: bool = False) -> None:
         self.owned_headers = plain_names(owned)
         self.binds_connection = binds_connection
-        # One bit for each length of a name.
-        self._lengths = 0
+        # One bit for each length of a name, from 32 on for several at once.
+        self._lengths: i64 = 0
         for name in self.owned_headers:
-            self._lengths |= 1 << len(name)
+            self._lengths |= 1 << (len(name) & 31)
 
     def owns(self, name: Name) -> bool:
         """Whether only this mode may send such a header, in any spelling."""
         plain = name.plain
         # Most names are told apart by their length alone, without a look-up.
-        return self._lengths >> len(plain) & 1 == 1 and plain in self.owned_headers
+        return self._lengths >> (len(plain) & 31) & 1 == 1 and plain in self.owned_headers
 
     def headers(self, principal: Principal | None) -> Fields:
         """

@@ -124,6 +124,10 @@ class HeaderTests(SynchronousTestCase):
             self.assertTrue(mode.owns(name_of(name)), name)
         for name in (b"X-Remote-Uses", b"X-Remote-Users", b"Groups", b"Y-Groups", b"x" * 300):
             self.assertFalse(mode.owns(name_of(name)), name)
+        for size in (31, 32, 40, 63, 64, 200):
+            mode = headers(**{"X" * size: {"claim": "subject"}})
+            for other in range(1, 300):
+                self.assertEqual(mode.owns(name_of(b"x" * other)), other == size)
 
     def test_owned(self) -> None:
         """The mode owns its headers in every spelling, also those it sends nothing in today."""
