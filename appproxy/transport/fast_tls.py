@@ -36,16 +36,36 @@ from appproxy.transport.contexts import ClientContext, ServerContext
 from appproxy.transport.handshaking import LINGER_SECONDS, MAXIMUM_WRITE, Handshaking, verify_problem
 from appproxy.transport.immediate import SendsAtOnce
 from appproxy.transport.stdlib_forms import form_of
-from appproxy.transport.wire import Wire
+from appproxy.transport.wire import READ_SIZE, Wire
 
 RECORD_SIZE: Final = 16 * 1024
 """The most plaintext that one record holds (RFC 8446, section 5.1), so that one read empties it."""
 
-PIECE_SIZE: Final = RECORD_SIZE
-"""What browsers and backends get is encrypted in pieces: buffers never shrink, and there are thousands."""
 
-TUNNEL_PIECE_SIZE: Final = MAXIMUM_WRITE
-"""The same for tunnels, which are few and carry everything."""
+class Sizes:
+    """
+    How much goes through a connection's buffers at a time, which never shrink.
+
+    @ivar piece: bytes that are encrypted together.
+    @ivar read: bytes that are read together.
+    """
+
+    def __init__(self, piece: int, read: int) -> None:
+        self.piece = piece
+        self.read = read
+
+
+USUAL_SIZES: Final = Sizes(RECORD_SIZE, READ_SIZE)
+"""For browsers and backends, of which there are thousands."""
+
+_CARRIED: Final = READ_SIZE + 10 + 4 * 22
+"""What C{READ_SIZE} bytes are in a tunnel: with a frame's header, in four records of TLS."""
+
+TUNNEL_SIZES: Final = Sizes(MAXIMUM_WRITE + 2048, 2 * _CARRIED)
+"""
+For tunnels, which are few and carry everything. A frame of the largest size is written at once with its
+header; and of a large body, what is read mostly ends where a record does: no part of one has to be kept.
+"""
 
 MAXIMUM_ANSWERS: Final = 1000
 """
@@ -74,8 +94,8 @@ class FastTls:
         """See L{TlsLayer.server}."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = form_of(context).wrap_bio(incoming, outgoing, server_side=True)
-        piece_size = TUNNEL_PIECE_SIZE if context.client_roles else PIECE_SIZE
-        return SecuredConnection(tls, incoming, outgoing, piece_size, above, self._clock)
+        sizes = TUNNEL_SIZES if context.client_roles else USUAL_SIZES
+        return SecuredConnection(tls, incoming, outgoing, sizes, above, self._clock)
 
     def client(self, context: ClientContext, above: Handshaking) -> IProtocol:
         """See L{TlsLayer.client}."""
@@ -84,8 +104,8 @@ class FastTls:
         name = None if is_address(context.host) else context.host
         session = self._sessions.of(context)
         tls = form_of(context).wrap_bio(incoming, outgoing, server_hostname=name, session=session)
-        piece_size = TUNNEL_PIECE_SIZE if context.server_roles else PIECE_SIZE
-        layer = SecuredConnection(tls, incoming, outgoing, piece_size, above, self._clock)
+        sizes = TUNNEL_SIZES if context.server_roles else USUAL_SIZES
+        layer = SecuredConnection(tls, incoming, outgoing, sizes, above, self._clock)
         if context.resume:
             layer.ended = lambda ended: self._sessions.keep(context, ended)
         return layer
@@ -141,7 +161,7 @@ class SecuredConnection(BareProtocol):
         tls: ssl.SSLObject,
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
-        piece_size: int,
+        sizes: Sizes,
         above: Handshaking,
         clock: IReactorTime,
     ) -> None:
@@ -151,7 +171,7 @@ class SecuredConnection(BareProtocol):
         self._decrypt, self._encrypt = within.read, within.write
         self._incoming, self._outgoing = incoming, outgoing
         self._come, self._take = incoming.write, outgoing.read
-        self._piece_size = piece_size
+        self._piece_size, self._read_size = sizes.piece, sizes.read
         self._above: Any = above
         self._receiver: BareProtocol | None = None
         self._wire: Wire | None = None
@@ -162,7 +182,8 @@ class SecuredConnection(BareProtocol):
     def connectionMade(self) -> None:
         """Begin; a client has the first word."""
         if isinstance(self.transport, SendsAtOnce):
-            self._wire = self.transport.wire
+            wire = self._wire = self.transport.wire
+            wire.read_size = self._read_size
         self._above.makeConnection(self)
         self._shake_hands()
 

@@ -34,11 +34,13 @@ class Wire:
     The short way between a socket and a protocol.
 
     @ivar direct: whether what is written may leave at once, since nothing waits before it.
+    @ivar read_size: the bytes of one read where much comes.
     """
 
     def __init__(self) -> None:
         self.direct = True
         self._barred = False
+        self.read_size = READ_SIZE
         self._receiver: BareProtocol | None = None
         self._size = FIRST_READ_SIZE
         self._receive: Any = None
@@ -89,7 +91,7 @@ class Wire:
         if not data:
             return CONNECTION_DONE
         # Room is made for as much as may come: little, until there is much.
-        self._size = READ_SIZE if len(data) >= FIRST_READ_SIZE else FIRST_READ_SIZE
+        self._size = self.read_size if len(data) >= FIRST_READ_SIZE else FIRST_READ_SIZE
         receiver.dataReceived(data)
         return None
 
