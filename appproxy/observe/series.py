@@ -40,45 +40,6 @@ Key = tuple[str | int, ...]
 """Label values."""
 
 
-class Histogram:
-    """
-    Observations in buckets, without locks: there is one thread.
-    """
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        # One by one: what is usual falls into the first ones.
-        place = 0
-        for bound in self._bounds:
-            if seconds <= bound:
-                break
-            place += 1
-        self.counts[place] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds with how many observations are at or below each."""
-        labels = [*map(str, self._bounds), "+Inf"]
-        running = 0
-        cumulated: list[tuple[str, float]] = []
-        for label, count in zip(labels, self.counts, strict=True):
-            running += count
-            cumulated.append((label, running))
-        return cumulated
-
-
-def _with_room(series: dict[Key, Any], key: Key) -> Key:
-    """Where to count what has no series yet: under L{OTHER} if there are too many already."""
-    return key if len(series) < MAXIMUM_SERIES else (OTHER,) * len(key)
-
-
 class Count:
     """
     One number that grows.
@@ -90,6 +51,45 @@ class Count:
 
     def __init__(self) -> None:
         self.value = 0.0
+
+
+class Histogram:
+    """
+    Observations in buckets, without locks: there is one thread.
+    """
+
+    __slots__ = ("_bounds", "_counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = REQUEST_BUCKETS) -> None:
+        self._bounds = bounds
+        self._counts = [Count() for _ in range(len(bounds) + 1)]
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation."""
+        # One by one: what is usual falls into the first ones.
+        place = 0
+        for bound in self._bounds:
+            if seconds <= bound:
+                break
+            place += 1
+        self._counts[place].value += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds with how many observations are at or below each."""
+        labels = [*map(str, self._bounds), "+Inf"]
+        running = 0.0
+        cumulated: list[tuple[str, float]] = []
+        for label, count in zip(labels, self._counts, strict=True):
+            running += count.value
+            cumulated.append((label, running))
+        return cumulated
+
+
+def _with_room(series: dict[Key, Any], key: Key) -> Key:
+    """Where to count what has no series yet: under L{OTHER} if there are too many already."""
+    return key if len(series) < MAXIMUM_SERIES else (OTHER,) * len(key)
 
 
 class Counter:

@@ -28,7 +28,7 @@ class TransactionIds:
     who knows some ids can guess no other.
     """
 
-    __slots__ = ("_clock", "_millisecond", "_pool", "_position", "_random", "_time_text")
+    __slots__ = ("_clock", "_pool", "_position", "_random", "_second", "_second_text")
 
     def __init__(self, clock: Callable[[], float], random: Callable[[int], bytes] = os.urandom) -> None:
         """
@@ -37,8 +37,9 @@ class TransactionIds:
         """
         self._clock = clock
         self._random = random
-        self._millisecond = -1
-        self._time_text = ""
+        # What a thousand milliseconds and some have in common.
+        self._second = -1
+        self._second_text = ""
         self._pool = ""
         self._position = 0
 
@@ -49,9 +50,9 @@ class TransactionIds:
     def at(self, seconds: float) -> str:
         """A new id for this time."""
         millisecond = int(seconds * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            self._time_text = _time_text(millisecond)
+        if millisecond >> 10 != self._second:
+            self._second = millisecond >> 10
+            self._second_text = _second_text(self._second)
         start = self._position
         end = start + _RANDOM_CHARACTERS
         if end > len(self._pool):
@@ -60,17 +61,17 @@ class TransactionIds:
             self._pool = raw.translate(_TO_CROCKFORD).decode("ascii")
             start, end = 0, _RANDOM_CHARACTERS
         self._position = end
-        return self._time_text + self._pool[start:end]
+        return f"{self._second_text}{_PAIRS[millisecond & 1023]}{self._pool[start:end]}"
 
 
-def _time_text(millisecond: int) -> str:
+def _second_text(second: int) -> str:
+    """All but the last ten bits of the milliseconds."""
     pairs = _PAIRS
     return (
-        pairs[millisecond >> 40 & 1023]
-        + pairs[millisecond >> 30 & 1023]
-        + pairs[millisecond >> 20 & 1023]
-        + pairs[millisecond >> 10 & 1023]
-        + pairs[millisecond & 1023]
+        pairs[second >> 30 & 1023]
+        + pairs[second >> 20 & 1023]
+        + pairs[second >> 10 & 1023]
+        + pairs[second & 1023]
     )
 
 

@@ -68,6 +68,7 @@ class PrincipalNumbers:
         self._maximum = maximum
         self._known: OrderedDict[Hashable, Numbered] = OrderedDict()
         self._outdated: dict[Hashable, list[int]] = {}
+        self._newest: Numbered | None = None
         self._last = 0
         self._count = 0
 
@@ -88,11 +89,14 @@ class PrincipalNumbers:
         if known is None:
             return self._enter(key, principal, claims)
         if known.principal is principal and known.claims is claims:
-            self._known.move_to_end(key)
+            if known is not self._newest:
+                self._known.move_to_end(key)
+                self._newest = known
             return known
         if known.principal == principal and known.claims == claims:
             known.principal, known.claims = principal, claims
             self._known.move_to_end(key)
+            self._newest = known
             return known
         del self._known[key]
         self._outdated.setdefault(key, []).append(known.number)
@@ -119,7 +123,7 @@ class PrincipalNumbers:
         self._last += 1
         self._count += 1
         numbered = Numbered(self._last, told.digest, principal, claims)
-        self._known[key] = numbered
+        self._known[key] = self._newest = numbered
         return numbered
 
     def _evict(self) -> bool:

@@ -48,11 +48,13 @@ FrameHandler = Callable[[int, int, bytes], None]
 class Inbound:
     """Takes in what the peer sends."""
 
-    __slots__ = ("_config", "_decoder", "_kinds", "_request", "_response", "_state", "_streams")
+    __slots__ = ("_config", "_decoder", "_kinds", "_recent", "_request", "_response", "_state", "_streams")
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
         self._streams = state.streams
+        # Whose frame came last: the next one is often its too.
+        self._recent: Stream | None = None
         self._decoder = Decoder()
         self._config = ConfigReceiver(state.settings.max_config)
         self._kinds: dict[int, FrameHandler] = {frames.HELLO: self._on_hello}
@@ -236,7 +238,7 @@ class Inbound:
                 stream.reset("bug", "nobody serves this stream")
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
-        stream = self._streams.get(number)
+        stream = self._stream(number)
         if stream is None:
             self._state.late(number)
             return
@@ -275,7 +277,7 @@ class Inbound:
                 self._end(stream)
 
     def _on_end(self, flags: int, number: int, payload: bytes) -> None:
-        stream = self._streams.get(number)
+        stream = self._stream(number)
         if stream is None:
             self._state.late(number)
         else:
@@ -292,7 +294,7 @@ class Inbound:
         stream.handler.upgraded()
 
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
-        stream = self._streams.get(number)
+        stream = self._stream(number)
         reason, detail = unpack_reason(payload)
         if stream is None:
             self._state.late(number)
@@ -302,7 +304,7 @@ class Inbound:
 
     def _on_window(self, flags: int, number: int, payload: bytes) -> None:
         amount = unpack_number(payload)
-        stream = self._streams.get(number)
+        stream = self._stream(number)
         if stream is None:
             self._state.late(number)
             return
@@ -311,9 +313,17 @@ class Inbound:
         self._state.idle = 0
         stream.credited(amount)
 
+    def _stream(self, number: int) -> Stream | None:
+        """The stream of this number; L{None} if it is over, or never began."""
+        recent = self._recent
+        if recent is not None and recent.id == number and recent.listed:
+            return recent
+        self._recent = found = self._streams.get(number)
+        return found
+
     def _advance(self, number: int, after: tuple[int, ...]) -> Stream | None:
         """The stream in its next state; L{None} if it is over already."""
-        stream = self._streams.get(number)
+        stream = self._stream(number)
         if stream is None:
             self._state.late(number)
             return None

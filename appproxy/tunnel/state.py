@@ -131,7 +131,9 @@ class SessionState:
 
     def removed(self, stream: Stream) -> None:
         """A stream is over in both directions."""
-        if self.streams.pop(stream.id, None) is not None:
+        if stream.listed:
+            stream.listed = False
+            del self.streams[stream.id]
             grown = stream._window - self.settings.initial_window
             if grown:
                 self._growth_left += grown

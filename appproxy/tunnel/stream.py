@@ -67,6 +67,7 @@ class Stream:
     @ivar context: free for the stream's user.
     @ivar principal_number: who it is for; 0 = anonymous.
     @ivar upgrade: whether it asked to leave HTTP.
+    @ivar listed: whether it stands among the session's streams.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class Stream:
         "context",
         "handler",
         "id",
+        "listed",
         "principal_number",
         "upgrade",
     )
@@ -116,6 +118,7 @@ class Stream:
         self.upgrade = upgrade
         self.handler = handler
         self.context: Any = None
+        self.listed = True
         # Receiving: what the peer may still send, and what it may have under way at all.
         self._receiving = receiving
         self._room = self._window = window
