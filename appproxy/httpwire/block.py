@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.httpwire.field import NOT_REMEMBERED, Field, Fields, is_value, read_lines
 from appproxy.httpwire.names import FRAMES_FROM, name_of
 
@@ -24,6 +26,7 @@ MEMO_SIGHTS: Final = 8192
 """Texts that came once, by their hash: what comes but once is not worth keeping."""
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Block:
     """
     Some headers of a head, in their order; never changed.

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.names import AUTHORIZATION, COOKIE, SET_COOKIE, Name, is_token, known_name, name_of
 
@@ -35,6 +37,7 @@ _T = TypeVar("_T")
 Pair: TypeAlias = tuple[bytes, bytes]
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Field:
     """
     A header that may stand in a head: its name is a token, its value has no control

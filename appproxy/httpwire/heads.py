@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.httpwire.block import Blocks, fields_of
 from appproxy.httpwire.field import Fields
 
@@ -25,6 +27,7 @@ NO_TOKENS: Final[frozenset[bytes]] = frozenset()
 # The heads' own __init__: the one that dataclass makes is not compiled.
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class RequestHead:
     """
@@ -100,6 +103,7 @@ class RequestHead:
         return fields_of(self.blocks)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class ResponseHead:
     """

@@ -6,7 +6,6 @@ reading of each, for requests and responses.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from appproxy.httpwire.errors import BadMessage
@@ -14,6 +13,9 @@ from appproxy.httpwire.heads import UNTIL_END
 
 _MEMO_VALUES: Final = 1024
 _MEMO_VALUE_SIZE: Final = 300
+
+_known_tokens: Final[dict[bytes, frozenset[bytes]]] = {}
+_known_hosts: Final[dict[bytes, tuple[bytes, int | None]]] = {}
 
 _ZERO: Final = ord("0")
 _LENGTH_DIGITS: Final = 15
@@ -30,16 +32,14 @@ def connection_tokens(value: bytes) -> frozenset[bytes]:
     """
     The lower-case tokens of a Connection value (RFC 9110, section 7.6.1).
     """
-    if len(value) > _MEMO_VALUE_SIZE:
-        return _tokens(value)
-    return _known_tokens(value)
-
-
-def _tokens(value: bytes) -> frozenset[bytes]:
-    return frozenset(token.strip(b" \t") for token in value.lower().split(b",")) - {b""}
-
-
-_known_tokens = lru_cache(_MEMO_VALUES)(_tokens)
+    tokens = _known_tokens.get(value)
+    if tokens is None:
+        tokens = frozenset([token.strip(b" \t") for token in value.lower().split(b",")]) - {b""}
+        if len(value) <= _MEMO_VALUE_SIZE:
+            if len(_known_tokens) >= _MEMO_VALUES:
+                _known_tokens.clear()
+            _known_tokens[value] = tokens
+    return tokens
 
 
 def parse_host(value: bytes) -> tuple[bytes, int | None]:
@@ -51,12 +51,17 @@ def parse_host(value: bytes) -> tuple[bytes, int | None]:
     @raise BadMessage: for user info, empty labels, ports out of range, letters
         beyond ASCII, and the like.
     """
-    if len(value) > _MEMO_VALUE_SIZE:
-        raise BadMessage(400, "host")
-    return _parse_host(value)
+    known = _known_hosts.get(value)
+    if known is None:
+        if len(value) > _MEMO_VALUE_SIZE:
+            raise BadMessage(400, "host")
+        known = _parse_host(value)
+        if len(_known_hosts) >= _MEMO_VALUES:
+            _known_hosts.clear()
+        _known_hosts[value] = known
+    return known
 
 
-@lru_cache(_MEMO_VALUES)
 def _parse_host(value: bytes) -> tuple[bytes, int | None]:
     match = _host(value)
     if match is None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from appproxy.httpwire.block import BlockReader, Blocks
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import Fields, read_lines, remember
+from appproxy.httpwire.field import MEMO_LINES, Fields, read_lines, remember
 from appproxy.httpwire.heads import NO_BODY
 
 _request_line: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!-~]+)").fullmatch
@@ -30,6 +30,7 @@ _responses: Final = BlockReader(b"\n", b"Date")
 # First lines that were read lately, as those of headers are.
 _request_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
 _response_lines: Final[dict[bytes, tuple[int, int]]] = {}
+_ready_lines: Final[dict[tuple[int, int], bytes]] = {}
 
 
 def pack_request(method: bytes, target: bytes, headers: Blocks) -> bytes:
@@ -62,9 +63,15 @@ def pack_response(status: int, body: int, headers: Blocks) -> bytes:
     @param body: its length, C{UNTIL_END} or C{NO_BODY}.
     @raise BadMessage: for numbers out of range.
     """
-    if not 100 <= status <= 599 or not NO_BODY <= body < LENGTH_LIMIT:
-        raise BadMessage(502, "status_line")
-    return _pack(b"%d %d" % (status, body), headers)
+    line = _ready_lines.get((status, body))
+    if line is None:
+        if not 100 <= status <= 599 or not NO_BODY <= body < LENGTH_LIMIT:
+            raise BadMessage(502, "status_line")
+        line = b"%d %d" % (status, body)
+        if len(_ready_lines) >= MEMO_LINES:
+            _ready_lines.clear()
+        _ready_lines[status, body] = line
+    return _pack(line, headers)
 
 
 def unpack_response(data: bytes) -> tuple[int, int, Blocks]:
