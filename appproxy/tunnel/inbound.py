@@ -348,4 +348,5 @@ class Inbound:
             stream._fin_sent = True
         if stream._fin_sent:
             self._state.removed(stream)
+            self._recent = None  # nobody holds what is over
         stream.handler.ended()
