@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from appproxy.edge.answers import Answer
 from appproxy.edge.channel_services import ChannelServices
 from appproxy.edge.client_connection import ClientConnection
+from appproxy.edge.client_writer import ClientWriter
 from appproxy.edge.exchange import Exchange
 from appproxy.edge.gate import STORE_AWAY
 from appproxy.edge.request_sequence import RequestSequence
@@ -41,7 +42,7 @@ _ERRORS_OF_STATUS: Final = {
 _BUG: Final = Refusal(Error.InternalServerError, "bug", "ours")
 
 
-class EdgeChannel(RequestSequence):
+class EdgeChannel(RequestSequence, ClientWriter):
     """
     One HTTP/1.1 connection of a client: what becomes of each of its requests.
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from appproxy.edge.attempts import Attempts
 from appproxy.edge.client_connection import ClientConnection
-from appproxy.edge.client_writer import ClientWriter
+from appproxy.edge.client_writer import ClientWriter, RequestSink
 from appproxy.edge.live import LiveStreams
 from appproxy.edge.upload_watch import UploadWatch
 from appproxy.edge.verdict import Forward
@@ -71,7 +71,7 @@ class ExchangeServices:
         self.finished = finished
 
 
-class Exchange(StreamHandler):
+class Exchange(StreamHandler, RequestSink):
     """
     One request and its answer; a L{appproxy.tunnel.handler.StreamHandler}.
 
