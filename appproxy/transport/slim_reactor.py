@@ -21,6 +21,12 @@ from appproxy.transport.dispatch import call_all, dispatch
 NEEDED_NAMES: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
 """Attributes of L{EPollReactor} that this module relies on."""
 
+EVENTS_OF_A_TURN: Final = 16
+"""
+The kernel keeps the others, which come next. What a turn caused leaves at its end: with all events in one
+turn, edge, connector and application would work one after the other, and a processor would idle meanwhile.
+"""
+
 
 class SlimEPollReactor(EPollReactor):
     """
@@ -40,7 +46,7 @@ class SlimEPollReactor(EPollReactor):
         # Waiting with work at hand would leave it lying until the next event.
         wait = 0 if self._end_of_turn else -1 if timeout is None else timeout
         try:
-            events = self._poller.poll(wait, max(1, len(self._selectables)))
+            events = self._poller.poll(wait, EVENTS_OF_A_TURN)
         except OSError as error:
             if error.errno != EINTR:
                 raise

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from appproxy.transport.slim_reactor import NEEDED_NAMES, SlimEPollReactor
+from appproxy.transport.slim_reactor import EVENTS_OF_A_TURN, NEEDED_NAMES, SlimEPollReactor
 from tests.transport.support import Recorder, run_reactor
 
 
@@ -23,6 +28,23 @@ class Bad(Recorder):
 
     def dataReceived(self, data: bytes) -> None:
         raise ZeroDivisionError
+
+
+@implementer(IReadDescriptor)
+class Ready(FileDescriptor):
+    """Has something to read, and reads it."""
+
+    def __init__(self, reactor: Any, ours: socket.socket, read: Callable[[], None]) -> None:
+        super().__init__(reactor)
+        self._ours = ours
+        self._read = read
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def doRead(self) -> None:
+        self._ours.recv(1)
+        self._read()
 
 
 class SlimReactorTests(SynchronousTestCase):
@@ -67,6 +89,37 @@ class SlimReactorTests(SynchronousTestCase):
 
         run_reactor(reactor, main, 5)
         self.assertEqual(order, ["in the turn", "end of turn", "second turn"])
+
+    def test_many_events(self) -> None:
+        """However many have something to read, a turn serves some and ends; the others are next."""
+        reactor = SlimEPollReactor()
+        order: list[str] = []
+        pairs = [socket.socketpair() for _ in range(3 * EVENTS_OF_A_TURN)]
+        for _, ours in pairs:
+            ours.send(b"x")
+        for each in pairs:
+            self.addCleanup(each[0].close)
+            self.addCleanup(each[1].close)
+
+        async def main() -> None:
+            done: Deferred[None] = Deferred()
+
+            def read() -> None:
+                if "read" not in order[-1:]:
+                    reactor.at_end_of_turn(lambda: order.append("end"))
+                order.append("read")
+                if order.count("read") == len(pairs):
+                    reactor.at_end_of_turn(lambda: done.callback(None))
+
+            for theirs, _ in pairs:
+                reactor.addReader(Ready(reactor, theirs, read))
+            await done
+            reactor.removeAll()
+
+        run_reactor(reactor, main, 5)
+        turns = " ".join(order).split(" end")
+        self.assertGreaterEqual(len(turns), 3)
+        self.assertTrue(all(each.count("read") <= EVENTS_OF_A_TURN for each in turns), order)
 
     def test_failing_work(self) -> None:
         """Work that raises is logged, and the rest still done."""
