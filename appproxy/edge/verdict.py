@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.edge.view import ApplicationView
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import Refusal
 
 
+@mypyc_attr(acyclic=True)
 class Forward:
     """The request goes to an application."""
 

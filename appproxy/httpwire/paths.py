@@ -8,15 +8,14 @@ read as another path is refused here, or reported as ambiguous.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from appproxy.httpwire.errors import BadMessage
 
-_MEMO_PATHS: Final = 4096
-_MEMO_PATH_SIZE: Final = 256
-"""Longer paths are not kept: together the memo stays near 2 MiB."""
+_MEMO_TARGETS: Final = 4096
+_MEMO_TARGET_SIZE: Final = 256
+"""Longer targets are not kept: together the memo stays near 2 MiB."""
 
 _plain: Final = re.compile(rb"(?:/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*)?)+").fullmatch
 _bad_percent: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
@@ -28,15 +27,30 @@ _HASH: Final = ord("#")
 _CLEAR: Final[frozenset[str]] = frozenset()
 
 
-class CanonicalPath(NamedTuple):
+class CanonicalPath:
     """
     @ivar path: percent-decoded once; C{*} for C{OPTIONS *}.
     @ivar ambiguous: which of C{%2f}, C{//} and C{;} the target has: spellings
         on which servers differ.
     """
 
-    path: str
-    ambiguous: frozenset[str]
+    __slots__ = ("ambiguous", "path")
+
+    def __init__(self, path: str, ambiguous: frozenset[str]) -> None:
+        self.path = path
+        self.ambiguous = ambiguous
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, CanonicalPath) and self.path == other.path and self.ambiguous == other.ambiguous
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.ambiguous))
+
+
+# Of targets that were read lately.
+_known: Final[dict[bytes, CanonicalPath]] = {}
 
 
 def canonical_path(target: bytes) -> CanonicalPath:
@@ -46,12 +60,16 @@ def canonical_path(target: bytes) -> CanonicalPath:
     @raise BadMessage: for dot segments in any spelling, NUL and other control
         characters, backslashes, bad percent signs, bad UTF-8, fragments.
     """
-    if _HASH in target:
-        raise BadMessage(400, "fragment")
-    path = target.partition(b"?")[0]
-    if len(path) > _MEMO_PATH_SIZE:
-        return _read(path)
-    return _known(path)
+    known = _known.get(target)
+    if known is None:
+        if _HASH in target:
+            raise BadMessage(400, "fragment")
+        known = _read(target.partition(b"?")[0])
+        if len(target) <= _MEMO_TARGET_SIZE:
+            if len(_known) >= _MEMO_TARGETS:
+                _known.clear()
+            _known[target] = known
+    return known
 
 
 def _read(path: bytes) -> CanonicalPath:
@@ -78,9 +96,6 @@ def _read(path: bytes) -> CanonicalPath:
         ";": b";" in decoded,
     }
     return CanonicalPath(text, frozenset(name for name, found in ambiguous.items() if found))
-
-
-_known = lru_cache(_MEMO_PATHS)(_read)
 
 
 def _refuse(decoded: bytes) -> None:

@@ -9,6 +9,8 @@ import re
 from http import HTTPStatus
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Field, Fields, field, remember
@@ -92,6 +94,7 @@ def content_length(size: int) -> Field:
     return Field(b"Content-Length", b"%d" % size, _LENGTH)
 
 
+@mypyc_attr(acyclic=True)
 class Framer:
     """
     Frames one body for a peer, and holds the sender to its word.

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.model.refusal import Refusal
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -75,6 +77,7 @@ def _second_text(second: int) -> str:
     )
 
 
+@mypyc_attr(acyclic=True)
 class Transaction:
     """
     One request, as the access log and the metrics see it; filled in as it goes on.

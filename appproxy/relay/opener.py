@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.model.principal import Principal
 from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.stream import Stream
@@ -16,6 +18,7 @@ class NoConnector(Exception):
     """No healthy tunnel of the application's group is there."""
 
 
+@mypyc_attr(acyclic=True)
 class StreamRequest:
     """
     One stream wanted.

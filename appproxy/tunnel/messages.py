@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final, Literal, NamedTuple
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from appproxy.tunnel.errors import TunnelError
 from appproxy.tunnel.frames import MAX_NUMBER, u32_at
@@ -50,6 +50,7 @@ def _bad(what: str) -> TunnelError:
     return TunnelError("bad_message", what)
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class OpenMessage:
     """
