@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.connector.backend_connection import BackendConnection, Owner
+from appproxy.connector.backend_connection import AnswerListener, BackendConnection, Owner
 from appproxy.connector.pool import PRIVATE_IDLE_SECONDS, SHARED, Pool
 from appproxy.transport.wheel import TimerWheel
 from tests.connector.support import Backends, FakeTransport, backend
@@ -156,8 +156,7 @@ class PoolTests(SynchronousTestCase):
     def test_private_lost(self) -> None:
         """One whose end nobody reports is closed in the end; one in use is not."""
         connection, used = self.private(), self.private(Owner(6, 1))
-        used.begin(None, b"GET", None)  # type: ignore[arg-type]
-        used._listener = object()  # type: ignore[assignment]
+        used.begin(AnswerListener(), b"GET", None)
         self.advance(PRIVATE_IDLE_SECONDS + 62)
         self.assertTrue(self.transport(connection).aborted)
         self.assertFalse(self.transport(used).aborted)

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from appproxy.edge.answers import Answers
+from appproxy.edge.client_writer import RequestSink
 from appproxy.edge.gate import Gate
 from appproxy.edge.line import CLOSE_SECONDS, DRAIN_BYTES
 from tests.contract.rig import Client
@@ -22,6 +23,18 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
 def broken(*_arguments: Any, **_more: Any) -> Any:
     """Ours, and wrong."""
     raise ZeroDivisionError
+
+
+class BrokenSink:
+    """Ours, and wrong: takes no body."""
+
+    client_data = broken
+    client_end = broken
+    pause = broken
+    resume = broken
+
+    def __init__(self, exchange: RequestSink) -> None:
+        self.client_gone = exchange.client_gone
 
 
 class SmugglingTests(ContractCase):
@@ -294,8 +307,10 @@ class BugTests(ContractCase):
         """Where the answer has begun, it is broken off."""
         client, backend, _ = self.forward(request(b"PUT / HTTP/1.1", b"Content-Length: 9", body=b"abc"))
         backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
-        sink = next(iter(self.rig.web._secure.channels))._sink
-        self.patch(type(sink), "client_data", broken)
+        channel = next(iter(self.rig.web._secure.channels))
+        exchange = channel._sink
+        assert exchange is not None
+        channel._sink = BrokenSink(exchange)
         client.send(b"def")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(Head(client.take()).rest, b"abc")
