@@ -7,12 +7,12 @@ dict. Deleting the record ends the session at every edge at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,13 +35,16 @@ from appproxy.session.seals import BadSeal, Purpose
 from appproxy.session.single_flight import SingleFlight
 from appproxy.session.spent import CLOCK_SKEW_SECONDS, spent_key
 from appproxy.store.follower import Follower
-from appproxy.store.istore import Compare, Event, IStore, Item, LeaseNotFound, Listing, Put, StoreError
+from appproxy.store.istore import Compare, Event, IStore, Item, Listing, Put, StoreError
 from appproxy.store.keys import SESSIONS, BadDocument, encode_document
 from appproxy.store.listeners import Listeners
 from appproxy.store.patience import in_time
 from appproxy.store.sealing import Sealer
 
 __all__ = ["CookieProblem", "Lifetimes", "NotHere", "Sessions", "StoreAway", "Tokens"]
+
+GATHER_SECONDS: Final = 0.5
+"""How long used sessions are gathered, to be told to the store together: each alone costs a millisecond."""
 
 TOUCH_SECONDS: Final = 60.0
 """A session's use is told to the store at most this often."""
@@ -100,6 +103,9 @@ class Sessions:
         self._fetching: SingleFlight[bool] = SingleFlight()
         self._ended: Listeners[str] = Listeners()
         self._follower = Follower(store, SESSIONS, clock, self._read, self._changed, self._memory.distrust)
+        # By their leases: sessions whose use the store is about to hear of.
+        self._touched: dict[int, str] = {}
+        self._touching: IDelayedCall | None = None
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
 
@@ -130,6 +136,9 @@ class Sessions:
         self._follower.stop()
         if self._sweeping.running:
             self._sweeping.stop()
+        if self._touching is not None:
+            self._touching.cancel()
+            self._touching = None
 
     def watch_ended(self, callback: Callable[[str], None]) -> None:
         """Be told the id of each session that ends, wherever it was ended."""
@@ -296,13 +305,23 @@ class Sessions:
         if session is None or now < session.touch_at:
             return
         session.touch_at = now + self._touch_seconds
-        self._ask(self._store.keep_alive(session.lease)).addErrback(self._touch_failed, session_id)
+        self._touched[session.lease] = session_id
+        if self._touching is None:
+            self._touching = self._clock.callLater(GATHER_SECONDS, self._tell_touched)
 
-    def _touch_failed(self, failure: Failure, session_id: str) -> None:
-        if failure.check(LeaseNotFound):
-            self._end_here(session_id, "session_expired")
-        elif not failure.check(StoreError):
-            _log.failure("a session could not be touched", failure, fault="ours")
+    def _tell_touched(self) -> None:
+        self._touching = None
+        touched, self._touched = self._touched, {}
+        told = self._ask(self._store.keep_alive(list(touched)))
+        told.addCallback(self._touch_was_late, touched).addErrback(self._touch_failed)
+
+    def _touch_was_late(self, ended: frozenset[int], touched: Mapping[int, str]) -> None:
+        for lease in ended:
+            self._end_here(touched[lease], "session_expired")
+
+    def _touch_failed(self, failure: Failure) -> None:
+        if not failure.check(StoreError):
+            _log.failure("sessions could not be touched", failure, fault="ours")
 
     def end(self, session_id: str, why: str) -> Deferred[None]:
         """

@@ -167,19 +167,21 @@ class Database:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def keep_alive(self, lease: int, now: float) -> None:
+    def keep_alive(self, leases: Sequence[int], now: float) -> frozenset[int]:
         """
-        Let a lease run for its full time again.
+        Let leases run for their full time again, in one transaction.
 
-        @raise LeaseNotFound: if it has ended.
+        @return: those that have ended.
         """
+        ended = []
         with self._transaction():
-            changed = self._connection.execute(
-                "UPDATE leases SET expires = ? + seconds WHERE id = ?", (now, lease)
-            ).rowcount
-            if not changed:
-                raise LeaseNotFound("the lease has ended")
+            for lease in leases:
+                if not self._connection.execute(
+                    "UPDATE leases SET expires = ? + seconds WHERE id = ?", (now, lease)
+                ).rowcount:
+                    ended.append(lease)
         self.next_expiry = self._first_expiry()
+        return frozenset(ended)
 
     def revoke(self, lease: int) -> None:
         """End a lease with its documents."""

@@ -198,11 +198,11 @@ class IStore(Protocol):
     def lease(self, seconds: float) -> Deferred[int]:
         """Start a lease. When it ends, so do the documents that were put with it."""
 
-    def keep_alive(self, lease: int) -> Deferred[None]:
+    def keep_alive(self, leases: Sequence[int]) -> Deferred[frozenset[int]]:
         """
-        Let a lease run for its full time again.
+        Let leases run for their full time again.
 
-        @raise LeaseNotFound: (as a failure) if it has ended.
+        @return: those that have ended.
         """
 
     def revoke(self, lease: int) -> Deferred[None]:

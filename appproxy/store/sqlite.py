@@ -183,10 +183,10 @@ class SqliteStore:
         now = self._clock.seconds()
         return self._run(lambda database: database.grant(seconds, now))
 
-    def keep_alive(self, lease: int) -> Deferred[None]:
-        """Let a lease run for its full time again."""
+    def keep_alive(self, leases: Sequence[int]) -> Deferred[frozenset[int]]:
+        """Let leases run for their full time again."""
         now = self._clock.seconds()
-        return self._run(lambda database: database.keep_alive(lease, now))
+        return self._run(lambda database: database.keep_alive(leases, now))
 
     def revoke(self, lease: int) -> Deferred[None]:
         """End a lease now, with its documents."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,7 @@ from twisted.logger import LogLevel, capturedLogs
 from appproxy.model.principal import Principal
 from appproxy.session.memory import MAXIMUM_COOKIES, MAXIMUM_SESSIONS
 from appproxy.session.record import Tokens, decode_record, encode_record
-from appproxy.session.records import MAXIMUM_FETCHES, CookieProblem, NotHere, StoreAway
+from appproxy.session.records import MAXIMUM_FETCHES, TOUCH_SECONDS, CookieProblem, NotHere, StoreAway
 from appproxy.store.istore import Put, StoreUnavailable
 from tests.session.support import ADA, GRACE, WIKI_HOST, Edge, EdgeTestCase, ShortLives
 
@@ -297,7 +298,7 @@ class EndTests(EdgeTestCase):
         """A request that comes before the sweep sees the end too."""
         self.edge.sessions._sweeping.stop()
         for _ in range(14 * 2):
-            self.pass_time(1800, 1800)
+            self.pass_time(1800, 600)
             try:
                 self.edge.sessions.open_cookie(self.cookie, WIKI_HOST)
             except CookieProblem:
@@ -314,9 +315,9 @@ class EndTests(EdgeTestCase):
         touches: list[int] = []
         keep_alive = self.edge.store.keep_alive
 
-        def counted(lease: int) -> Deferred[None]:
-            touches.append(lease)
-            return keep_alive(lease)
+        def counted(leases: Sequence[int]) -> Deferred[frozenset[int]]:
+            touches.extend(leases)
+            return keep_alive(leases)
 
         self.patch(self.edge.store, "keep_alive", counted)
         for _ in range(3 * 360):
@@ -325,6 +326,28 @@ class EndTests(EdgeTestCase):
         self.assertLessEqual(len(touches), 3 * 60 + 1)
         self.pass_time(self.lifetimes.idle_lifetime + 70, 10)
         self.assert_ended("session_expired")
+
+    def test_told_together(self) -> None:
+        """The store hears of many sessions' use at once, and a lost one ends while the others go on."""
+        calls: list[Sequence[int]] = []
+        keep_alive = self.edge.store.keep_alive
+
+        def counted(leases: Sequence[int]) -> Deferred[frozenset[int]]:
+            calls.append(leases)
+            return keep_alive(leases)
+
+        self.patch(self.edge.store, "keep_alive", counted)
+        ids = [self.session_id, self.begin_session(), self.begin_session()]
+        self.pass_time(TOUCH_SECONDS + 1, 1)
+        memory = self.edge.sessions._memory.sessions
+        lost = ids[1]
+        memory[lost].lease = 4711
+        for session_id in ids:
+            self.edge.sessions.touch(session_id)
+        self.assertEqual(calls, [])
+        self.pass_time(1, 1)
+        self.assertEqual([len(each) for each in calls], [3])
+        self.assertEqual([each in memory for each in ids], [True, False, True])
 
     def test_use_elsewhere_keeps_alive(self) -> None:
         """Requests at one edge keep the session alive at all."""
@@ -346,6 +369,8 @@ class EndTests(EdgeTestCase):
         """A touch that finds no lease ends the session, whatever became of the events."""
         self.edge.store._taps[-1].stop()
         self.pass_time(self.lifetimes.idle_lifetime + 2, 5)
+        self.edge.sessions.touch(self.session_id)
+        self.pass_time(1, 1)
         self.assert_ended("session_expired")
 
     def test_end_all(self) -> None:

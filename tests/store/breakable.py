@@ -117,9 +117,9 @@ class BreakableStore:
         """As the real one."""
         return self._over_the_line(lambda: self._store.lease(seconds))
 
-    def keep_alive(self, lease: int) -> Deferred[None]:
+    def keep_alive(self, leases: Sequence[int]) -> Deferred[frozenset[int]]:
         """As the real one."""
-        return self._over_the_line(lambda: self._store.keep_alive(lease))
+        return self._over_the_line(lambda: self._store.keep_alive(leases))
 
     def revoke(self, lease: int) -> Deferred[None]:
         """As the real one."""

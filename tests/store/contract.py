@@ -314,16 +314,20 @@ class StoreContract(_Base):
         await self.put("/a/x", lease=lease)
         for _ in range(5):
             await self.advance(20)
-            await self.store.keep_alive(lease)
+            self.assertEqual(await self.store.keep_alive([lease]), frozenset())
         self.assertIsNotNone(await self.store.get("/a/x"))
         await self.advance(32)
         self.assertIsNone(await self.store.get("/a/x"))
 
     async def test_lease_gone(self) -> None:
         """An ended lease can neither be kept alive nor used, and a transaction with it does nothing."""
-        lease = await self.store.lease(5)
+        lease, other = await self.store.lease(5), await self.store.lease(10)
+        await self.put("/b/y", lease=other)
         await self.advance(7)
-        await self.raises(LeaseNotFound, self.store.keep_alive(lease))
+        self.assertEqual(await self.store.keep_alive([lease, other]), {lease})
+        await self.advance(7)
+        self.assertIsNotNone(await self.store.get("/b/y"))
+        await self.store.revoke(other)
         await self.raises(
             LeaseNotFound, self.store.transact(puts=[Put("/a/free", b""), Put("/a/x", b"", lease)])
         )
