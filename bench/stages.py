@@ -70,7 +70,7 @@ def make_stages() -> Stages:
         verdict = gate.judge(head, facts)
         assert isinstance(verdict, Forward), verdict
         verdicts.append(verdict)
-    sent = [head.cookie.rpartition(SESSION_COOKIE + b"=")[2] for head in heads]
+    sent = [head.own_cookies.rpartition(SESSION_COOKIE + b"=")[2] for head in heads]
     return Stages(sessions, gate, facts, raw, heads, sent, verdicts)
 
 
