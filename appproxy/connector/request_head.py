@@ -13,6 +13,7 @@ from appproxy.httpwire.field import Field, Fields, field
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.names import UPGRADE
 from appproxy.httpwire.paths import canonical_path
+from appproxy.httpwire.rules import request_id_line
 from appproxy.httpwire.writer import content_length, join_lines, request_line
 from appproxy.translate.translator import is_inward
 
@@ -44,7 +45,7 @@ def request_head(
     lines = [request_line(method, _own_target(served, method, target)), served.host.line]
     token = _pass_on(served, headers, lines)
     if transaction_id:
-        lines.append(b"X-Request-Id: " + transaction_id.encode("ascii"))
+        lines.append(request_id_line(transaction_id))
     for each in signed_on:
         lines.append(each.line)
     if (token is not None) != upgrade:

@@ -72,13 +72,6 @@ def own_cookie(cookie: bytes, name: bytes) -> bytes | None:
     return found[0][len(start) :] if len(found) == 1 else None
 
 
-def without_own_cookies(cookie: bytes) -> bytes:
-    """
-    Cut our cookies out of a Cookie value, as L{divide} does.
-    """
-    return divide(cookie)[1]
-
-
 def for_host_only(set_cookie: bytes, host: bytes) -> bytes:
     """
     A Set-Cookie value without a Domain that names more than one host: with it, one

@@ -21,7 +21,6 @@ _USUAL_TOKENS: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"
 """Of Connection: those that name nothing, and those that are dropped in any case."""
 
 _COOKIE: Final = name_of(b"Cookie")
-_REQUEST_ID: Final = name_of(b"X-Request-Id")
 _CONNECTION: Final = b"connection"
 
 _FORWARDED_MEMO: Final = 4096
@@ -42,13 +41,13 @@ def forwarded(client_address: str, host: bytes, scheme: bytes, port: int) -> Blo
     return _way(client_address, host, scheme, port)
 
 
-def request_id(transaction_id: str) -> Field:
+def request_id_line(transaction_id: str) -> bytes:
     """
-    What the application is told of the request's id.
+    The line that tells the application the request's id.
 
     @param transaction_id: letters and digits.
     """
-    return Field(b"X-Request-Id", transaction_id.encode("ascii"), _REQUEST_ID)
+    return b"X-Request-Id: " + transaction_id.encode("ascii")
 
 
 @lru_cache(_FORWARDED_MEMO)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from appproxy.httpwire.block import BlockReader, Blocks
+from appproxy.httpwire.block import Block, BlockReader, Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import MEMO_LINES, Fields, read_lines, remember
 from appproxy.httpwire.heads import NO_BODY
@@ -102,11 +102,8 @@ def unpack_trailers(data: bytes) -> Fields:
     if not data:
         return []
     trailers = read_lines(data.split(b"\n"))
-    if trailers is None:
+    if trailers is None or not Block(trailers).exact:
         raise BadMessage(400, "header")
-    for each in trailers:
-        if not each.exact:
-            raise BadMessage(400, "header")
     return trailers
 
 

@@ -12,7 +12,13 @@ from appproxy.httpwire.block import blocks_of, fields_of
 from appproxy.httpwire.field import Fields, field, fields
 from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.request_parser import RequestParser
-from appproxy.httpwire.rules import RequestRules, filter_trailers, forwarded, rebuild_response, request_id
+from appproxy.httpwire.rules import (
+    RequestRules,
+    filter_trailers,
+    forwarded,
+    rebuild_response,
+    request_id_line,
+)
 
 RULES = RequestRules([b"X-Remote-User", b"REMOTE_GROUPS"])
 
@@ -204,7 +210,7 @@ class ForwardedTests(SynchronousTestCase):
 
     def test_request_id(self) -> None:
         """The transaction's id is the request's."""
-        self.assertEqual(request_id("01JABC"), field(b"X-Request-Id", b"01JABC"))
+        self.assertEqual(request_id_line("01JABC"), field(b"X-Request-Id", b"01JABC").line)
 
     def test_ipv6_and_port(self) -> None:
         """IPv6 addresses are quoted in Forwarded, an unusual port is told (RFC 7239, section 6)."""
