@@ -18,10 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from appproxy.transport.contexts import (
     backend_client_context,
 )
-from appproxy.transport.fast_tls import FastTls, SecuredConnection
+from appproxy.transport.fast_tls import FastTls
 from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import PeekingProtocol
+from appproxy.transport.secured import SecuredConnection
 from appproxy.transport.stock_tls import StockTls
 from tests.transport.in_memory import InMemoryCase
 from tests.transport.loopback import (

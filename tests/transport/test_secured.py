@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from appproxy.transport.dialer import loss_reason
-from appproxy.transport.fast_tls import MAXIMUM_ANSWERS, RECORD_SIZE
+from appproxy.transport.secured import MAXIMUM_ANSWERS, RECORD_SIZE
 from tests.transport.in_memory import InMemoryCase
 from tests.transport.loopback import FastLayer
 
