@@ -2,8 +2,9 @@
 TCP transports that send at once: what the kernel takes in C{write} needs no
 second turn of the reactor, and no two calls of epoll to ask for it.
 
-Only the way of bytes that fit is new. Whatever does not fit, every pause and
-every end go the way of Twisted's own transports, whose promises therefore hold.
+Only the way of bytes is new: what leaves at once, and what waits until there is
+room again. Every pause and every end go the way of Twisted's own transports,
+whose promises therefore hold.
 
 Not for Twisted's TLS: it announces a close before it aborts, and relies on
 that announcement never being sent.
@@ -16,6 +17,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IConnector, IListeningPort, IProducer
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -56,8 +58,26 @@ class SendsAtOnce:
             self.writeSequence(iovec)
 
     def _lay_wire(self: Any) -> None:
-        self.wire.begin(self.socket, super().write)  # type: ignore[misc]
+        self.wire.begin(self.socket, self._waits, super().write)  # type: ignore[misc]
         self.write, self.writeSequence = self.wire.write, self.wire.write_sequence
+
+    def _waits(self: Any, size: int) -> None:
+        if size > self.bufferSize and self.producer is not None and self.streamingProducer:
+            self.producerPaused = True
+            self.producer.pauseProducing()
+        self.startWriting()
+
+    def doWrite(self: Any) -> Any:
+        """Send what waits on the wire; when that is all, go on as Twisted does with an empty queue."""
+        try:
+            dry = self.wire.drain()
+        except OSError:
+            return CONNECTION_LOST
+        return super().doWrite() if dry else None  # type: ignore[misc]
+
+    def writeSomeData(self: Any, data: bytes) -> Any:
+        """Twisted also writes when it only looks whether its queue is empty."""
+        return super().writeSomeData(data) if data else 0  # type: ignore[misc]
 
     def startWriting(self: Any) -> None:
         """From now on everything queues behind what waits already."""
@@ -74,6 +94,11 @@ class SendsAtOnce:
         if not streaming:
             self.wire.bar()
         super().registerProducer(producer, streaming)  # type: ignore[misc]
+
+    def loseWriteConnection(self: Any) -> None:
+        """What is written from now on leaves only if the half is not closed yet: Twisted knows."""
+        self.wire.bar()
+        super().loseWriteConnection()  # type: ignore[misc]
 
     def abortConnection(self: Any) -> None:
         """Nothing that is written from now on may leave."""

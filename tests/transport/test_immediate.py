@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import inspect
 import socket
+import sys
 import weakref
 from typing import Any
 
@@ -364,6 +365,33 @@ class ImmediateTransportTests(StockTransportTests):
         self.assertEqual(self.reactor.getWriters(), [])
         self.peer.settimeout(5)
         self.assertEqual(self.peer.recv(10), b"now")
+
+    def test_empty(self) -> None:
+        """Nothing, written to a full kernel, is nothing: no writer waits for it once the rest is gone."""
+        self.transport.write(b"x" * (8 * MIB))
+        self.transport.write(b"")
+        self.transport.writeSequence([b"", b""])
+        self.assertEqual(len(self.read(8 * MIB)), 8 * MIB)
+        self.turn()
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_not_joined(self) -> None:
+        """What waits is neither joined nor copied: it stays the very pieces that were written."""
+        pieces = [bytes([number]) * MIB for number in range(64)]
+        self.transport.writeSequence(pieces)
+        before = sys.getrefcount(pieces[-1])
+        self.assertEqual(self.read(64 * MIB), b"".join(pieces))
+        self.assertEqual(sys.getrefcount(pieces[-1]), before - 1)
+
+    def test_half_close_while_full(self) -> None:
+        """A half close waits for what waits, with what was written behind it; then nothing more leaves."""
+        self.transport.write(b"z" * (8 * MIB))
+        self.transport.loseWriteConnection()
+        self.transport.write(b"behind")
+        self.assertEqual(self.read(9 * MIB), b"z" * (8 * MIB) + b"behind")
+        self.transport.write(b"lost")
+        self.turn(2)
+        self.assertIsNone(self.protocol.lost)
 
     def test_only_the_rest(self) -> None:
         """Of what does not fit, what fits leaves at once; the rest waits for the writer."""
