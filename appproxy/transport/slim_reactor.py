@@ -9,23 +9,26 @@ used here without being promised stand in L{NEEDED_NAMES}; a test watches them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import EINTR
 from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
 from twisted.python import log
 
-from appproxy.transport.dispatch import call_all, dispatch
+from appproxy.transport.dispatch import Turns
 
-NEEDED_NAMES: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
-"""Attributes of L{EPollReactor} that this module relies on."""
-
-EVENTS_OF_A_TURN: Final = 16
-"""
-The kernel keeps the others, which come next. What a turn caused leaves at its end: with all events in one
-turn, edge, connector and application would work one after the other, and a processor would idle meanwhile.
-"""
+NEEDED_NAMES: Final = (
+    "_poller",
+    "_selectables",
+    "_doReadOrWrite",
+    "_disconnectSelectable",
+    "_newTimedCalls",
+    "_pendingTimedCalls",
+    "_justStopped",
+    "threadCallQueue",
+    "running",
+)
+"""Attributes of L{EPollReactor} that this module and L{appproxy.transport.dispatch} rely on."""
 
 
 class SlimEPollReactor(EPollReactor):
@@ -37,25 +40,14 @@ class SlimEPollReactor(EPollReactor):
     """
 
     def __init__(self) -> None:
-        self._end_of_turn: list[Callable[[], None]] = []
-        self.at_end_of_turn: Callable[[Callable[[], None]], None] = self._end_of_turn.append
         EPollReactor.__init__(self)
+        turns = Turns(self, self._dispatch_stock)
+        self.at_end_of_turn: Callable[[Callable[[], None]], None] = turns.end_of_turn.append
+        self._turns = turns
 
     def doPoll(self, timeout: float | None) -> None:
-        """Wait for events, hand them out, then do what waits for the end of the turn."""
-        # Waiting with work at hand would leave it lying until the next event.
-        wait = 0 if self._end_of_turn else -1 if timeout is None else timeout
-        try:
-            events = self._poller.poll(wait, EVENTS_OF_A_TURN)
-        except OSError as error:
-            if error.errno != EINTR:
-                raise
-            events = []
-        dispatch(events, self._selectables, self._disconnectSelectable, self._dispatch_stock)
-        if self._end_of_turn:
-            waiting = self._end_of_turn[:]
-            self._end_of_turn.clear()
-            call_all(waiting)
+        """Wait for events, hand them out, then do what waits for the end of the turn; and again."""
+        self._turns.run(timeout)
 
     doIteration = doPoll
 

@@ -19,7 +19,8 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from appproxy.transport.slim_reactor import EVENTS_OF_A_TURN, NEEDED_NAMES, SlimEPollReactor
+from appproxy.transport.dispatch import EVENTS_OF_A_TURN
+from appproxy.transport.slim_reactor import NEEDED_NAMES, SlimEPollReactor
 from tests.transport.support import Recorder, run_reactor
 
 
@@ -63,6 +64,16 @@ class SlimReactorTests(SynchronousTestCase):
         self.assertEqual(
             list(inspect.signature(reactor._doReadOrWrite).parameters), ["selectable", "fd", "event"]
         )
+        self.assertTrue(hasattr(reactor.callLater(1, int), "time"))
+        source = inspect.getsource(EPollReactor.runUntilCurrent)
+        for expected in (
+            "if self.threadCallQueue:",
+            "self._insertNewDelayedCalls()",
+            "self._pendingTimedCalls[0].time <= now",
+            "if self._justStopped:",
+        ):
+            self.assertIn(expected, source)
+        self.assertIn("if not self._newTimedCalls:", inspect.getsource(EPollReactor._insertNewDelayedCalls))
         source = inspect.getsource(EPollReactor.doPoll)
         for expected in ("self._poller.poll(timeout, len(self._selectables))", "self._selectables[fd]"):
             self.assertIn(expected, source)
@@ -120,6 +131,34 @@ class SlimReactorTests(SynchronousTestCase):
         turns = " ".join(order).split(" end")
         self.assertGreaterEqual(len(turns), 3)
         self.assertTrue(all(each.count("read") <= EVENTS_OF_A_TURN for each in turns), order)
+
+    def test_timers_among_events(self) -> None:
+        """However busy its connections are, timers are called in order, also new and moved ones."""
+        reactor = SlimEPollReactor()
+        order: list[str] = []
+        theirs, ours = socket.socketpair()
+        self.addCleanup(theirs.close)
+        self.addCleanup(ours.close)
+
+        async def main() -> None:
+            done: Deferred[None] = Deferred()
+            moved = reactor.callLater(3600, order.append, "moved")
+
+            def read() -> None:
+                ours.send(b"x")
+                if "read" not in order:
+                    order.append("read")
+                    reactor.callLater(0.02, order.append, "made")
+                    reactor.callLater(0.06, done.callback, None)
+                    moved.reset(0.04)
+
+            reactor.addReader(Ready(reactor, theirs, read))
+            ours.send(b"x")
+            await done
+            reactor.removeAll()
+
+        run_reactor(reactor, main, 5)
+        self.assertEqual(order, ["read", "made", "moved"])
 
     def test_failing_work(self) -> None:
         """Work that raises is logged, and the rest still done."""
