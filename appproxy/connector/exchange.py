@@ -95,6 +95,8 @@ class BackendExchange(AnswerListener, StreamHandler):
         if self._message.body != NO_BODY and self._stream is not None:
             # Until the backend is there, no more of the body than one window is held.
             self._stream.pause()
+            if self._message.body >= 0:
+                self._stream.expect(self._message.body)
         if catalog.revision >= wanted:
             self._serve()
             return

@@ -232,6 +232,8 @@ class Exchange(StreamHandler, RequestSink):
         if binds_connection(headers, WWW_AUTHENTICATE):
             self._attempts.bind()
         self._remaining = 0 if body == NO_BODY else body
+        if body >= 0 and self._stream is not None:
+            self._stream.expect(body)
         self._writer.head(status, body, headers)
 
     def data(self, data: bytes) -> None:

@@ -79,6 +79,16 @@ class SendsAtOnce:
         """Twisted also writes when it only looks whether its queue is empty."""
         return super().writeSomeData(data) if data else 0  # type: ignore[misc]
 
+    def startReading(self: Any) -> None:
+        """The protocol wants what comes."""
+        self.wire.reading = True
+        super().startReading()  # type: ignore[misc]
+
+    def stopReading(self: Any) -> None:
+        """It wants nothing for now, not even in the midst of a turn."""
+        self.wire.reading = False
+        super().stopReading()  # type: ignore[misc]
+
     def startWriting(self: Any) -> None:
         """From now on everything queues behind what waits already."""
         self.wire.direct = False

@@ -21,6 +21,12 @@ makes of it, frame headers and all, fills four records of TLS, and needs no fift
 FIRST_READ_SIZE: Final = 8 * 1024
 """Of the first one, and of each after one that brought less: a browser's request is no longer."""
 
+READS_OF_A_TURN: Final = 2
+"""
+As long as they are filled: the rest of an answer leaves with its beginning, in the same turn, instead of
+waking everybody on its way once more.
+"""
+
 MAXIMUM_PIECES: Final = 64
 """What one C{sendmsg} is given: a megabyte of records, and far less than any kernel's limit."""
 
@@ -37,11 +43,13 @@ class Wire:
     call of the kernel would copy a large body twice.
 
     @ivar direct: whether what is written may leave at once, since nothing waits before it.
+    @ivar reading: whether the protocol wants what comes.
     @ivar read_size: the bytes of one read where much comes.
     """
 
     def __init__(self) -> None:
         self.direct = True
+        self.reading = True
         self._barred = False
         self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
@@ -87,20 +95,24 @@ class Wire:
 
     def read(self) -> object:
         """Hand up what came; as Twisted's C{doRead}."""
-        receiver = self._receiver
-        if receiver is None:
-            return None
-        try:
-            data: bytes = self._receive(self._size)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_DONE
-        # Room is made for as much as may come: little, until there is much.
-        self._size = self.read_size if len(data) >= FIRST_READ_SIZE else FIRST_READ_SIZE
-        receiver.dataReceived(data)
+        for _ in range(READS_OF_A_TURN):
+            receiver = self._receiver
+            if receiver is None or not self.reading:
+                break
+            size = self._size
+            try:
+                data: bytes = self._receive(size)
+            except BlockingIOError:
+                break
+            except OSError:
+                return CONNECTION_LOST
+            if not data:
+                return CONNECTION_DONE
+            # Room is made for as much as may come: little, until there is much.
+            self._size = self.read_size if len(data) >= FIRST_READ_SIZE else FIRST_READ_SIZE
+            receiver.dataReceived(data)
+            if len(data) < size:
+                break
         return None
 
     def write(self, data: bytes) -> None:

@@ -34,6 +34,7 @@ from appproxy.tunnel.stream import (
     AWAIT_UPGRADE,
     BODY,
     ENDED,
+    ENDLESS,
     RAW,
     Stream,
 )
@@ -248,6 +249,7 @@ class Inbound:
         stream._receiving = after
         if payload:
             stream._room -= len(payload)
+            stream._rest -= len(payload)
             if stream._room < 0:
                 raise TunnelError("flow_control", f"stream {number} has no credit left")
             self._state.idle = 0
@@ -256,11 +258,18 @@ class Inbound:
             self._state.waste()
         if flags & FIN:
             self._end(stream)
-        elif not stream._paused and stream._receiving != ENDED:
-            if flags & BLOCKED:
-                self._state.grow(stream)
-            elif stream._room <= stream._window >> 1:
-                self._state.grant(stream)
+        elif stream._receiving != ENDED:
+            self._give_credit(stream, flags & BLOCKED != 0)
+
+    def _give_credit(self, stream: Stream, blocked: bool) -> None:
+        if stream._paused:
+            if blocked:
+                # There is more than was expected: whoever resumes it has to see that.
+                stream._rest = ENDLESS
+        elif blocked:
+            self._state.grow(stream)
+        elif stream.starving:
+            self._state.grant(stream)
 
     def _on_head(self, flags: int, number: int, payload: bytes) -> None:
         stream = self._advance(number, AFTER_HEAD)

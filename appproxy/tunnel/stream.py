@@ -38,6 +38,9 @@ HIGH_MARK: Final = 128 * KIB
 LOW_MARK: Final = 64 * KIB
 """It asks for more when this little is left, so that the next turn finds something to send."""
 
+ENDLESS: Final = 1 << 60
+"""What may still come on a stream of which nobody knows how much it is."""
+
 SMALL_MARK: Final = 16 * KIB
 """The high mark while the whole tunnel holds more than L{QUEUED_FULL}."""
 
@@ -85,6 +88,7 @@ class Stream:
         "_pending",
         "_queued",
         "_receiving",
+        "_rest",
         "_room",
         "_rotating",
         "_sending",
@@ -122,6 +126,7 @@ class Stream:
         # Receiving: what the peer may still send, and what it may have under way at all.
         self._receiving = receiving
         self._room = self._window = window
+        self._rest = ENDLESS
         self._paused = False
         # Sending: credit, the frames that the prompt queue did not take, the header that can still get FIN.
         self._sending = sending
@@ -240,6 +245,10 @@ class Stream:
         if announced:
             self._box.control(RESET, self.id, pack_reason(reason, detail))
 
+    def expect(self, size: int) -> None:
+        """So many bytes of body are still to come: credit beyond them would wake the peer for nothing."""
+        self._rest = size
+
     def pause(self) -> None:
         """Grant the peer no more credit until L{resume}."""
         self._paused = True
@@ -247,8 +256,13 @@ class Stream:
     def resume(self) -> None:
         """Grant credit again."""
         self._paused = False
-        if self._room <= self._window >> 1 and self._receiving != ENDED and self.handler is not DEAF:
+        if self.starving and self._receiving != ENDED and self.handler is not DEAF:
             self._state.grant(self)
+
+    @property
+    def starving(self) -> bool:
+        """Whether the peer may soon need more credit than it has."""
+        return self._room <= self._window >> 1 and self._room < self._rest
 
     # -- sending, for the outbox
 

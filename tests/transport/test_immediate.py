@@ -28,6 +28,7 @@ from appproxy.bare import BareProtocol
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.dialer import tcp_endpoint
 from appproxy.transport.immediate import ImmediateClient, ImmediateServer, adopt_port, dialling
+from appproxy.transport.wire import FIRST_READ_SIZE
 from tests.transport.support import Recorder, run_reactor
 
 MIB = 1 << 20
@@ -417,6 +418,33 @@ class StraightTests(ImmediateTransportTests):
         while between.lost is None:
             self.turn()
         self.assertEqual(between.received, b"")
+
+    def test_beginning_and_rest(self) -> None:
+        """What came together is handed up in one turn, though its beginning fills the first, small read."""
+        self.peer.sendall(b"a" * 60_000)
+        self.turn()
+        self.assertEqual(self.protocol.received, b"a" * 60_000)
+        self.peer.sendall(b"b" * FIRST_READ_SIZE)
+        self.turn()
+        self.assertEqual(self.protocol.received[60_000:], b"b" * FIRST_READ_SIZE)
+
+    def test_pause_in_the_midst(self) -> None:
+        """A protocol that pauses gets nothing more in the same turn, whatever came."""
+        pauses: Any = self.protocol
+        received = pauses.dataReceived
+
+        class Pauses(Bare):
+            def dataReceived(self, data: bytes) -> None:
+                received(data)
+                pauses.transport.pauseProducing()
+
+        self.transport.hand_up_to(Pauses())
+        self.peer.sendall(b"a" * 60_000)
+        self.turn(3)
+        self.assertEqual(len(pauses.received), FIRST_READ_SIZE)
+        self.transport.resumeProducing()
+        self.turn()
+        self.assertGreater(len(pauses.received), FIRST_READ_SIZE)
 
     def test_abort_while_reading(self) -> None:
         """After an abort nothing more is handed up, though it came."""

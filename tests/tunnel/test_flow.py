@@ -83,6 +83,46 @@ class CreditTests(SynchronousTestCase):
         pair.opener.session.receive(pair.acceptor.take())
         self.assertEqual(pair.opener.take(), b"")
 
+    def test_no_window_for_what_will_not_come(self) -> None:
+        """Who knows how much is still to come grants no credit beyond it."""
+        pair = Pair()
+        client, server = pair.exchange()
+        stream_of(client).expect(200 * KIB)
+        Download(server, 200 * KIB)
+        windows = 0
+        while client.calls[-1:] != [("ended",)]:
+            pair.opener.session.receive(pair.acceptor.take())
+            granted = pair.opener.take()
+            windows += len(frames_of(granted))
+            pair.acceptor.session.receive(granted)
+        self.assertEqual(len(client.body), 200 * KIB)
+        unaware = 200 // 32
+        self.assertLess(windows, unaware)
+        self.assertLess(0, windows)
+
+        client, server = pair.exchange()
+        stream_of(client).expect(64 * KIB)
+        stream_of(server).head(b"200")
+        stream_of(server).write(b"x" * (60 * KIB))
+        pair.opener.session.receive(pair.acceptor.take())
+        stream_of(client).pause()
+        stream_of(client).resume()
+        self.assertEqual(pair.opener.take(), b"")
+
+    def test_more_than_expected(self) -> None:
+        """A peer that has more than was expected gets it through, paused or not: the reader judges it."""
+        for paused in (False, True):
+            pair = Pair()
+            client, server = pair.exchange()
+            stream_of(client).expect(64 * KIB)
+            if paused:
+                stream_of(client).pause()
+            Download(server, 300 * KIB)
+            pair.pump()
+            stream_of(client).resume()
+            pair.pump()
+            self.assertEqual(len(client.body), 300 * KIB)
+
     def test_blocked_is_said_once(self) -> None:
         """A sender without credit says so with its last DATA, or once with an empty one."""
         pair = Pair()
