@@ -137,7 +137,11 @@ class SessionObjectsTests(ObjectsTestCase):
         self.sessions: Objects = SessionObjects(self.store, SEALER, end)
 
     def test_list(self) -> None:
-        """Each session has its user and times; never a token or its whole id."""
+        """
+        Each session has its user and times; never a token or its whole id.
+
+        Security row 25.
+        """
         rows = self.result(self.sessions.list_all())
         self.assertEqual([(row["id"], row["user"]) for row in rows], [("01234567", "bob@example.com")])
         told = str(rows) + str(self.result(self.sessions.show("01234567")))

@@ -56,7 +56,11 @@ class TokenTests(EdgeTestCase):
         self.assertEqual(self.edge.connectors.current[answer.id].name, "dublin")
 
     def test_no_secret_is_kept(self) -> None:
-        """Neither list nor log has anything of a token that could be used."""
+        """
+        Neither list nor log has anything of a token that could be used.
+
+        Security row 39.
+        """
         with capturedLogs() as events:
             made = self.make()
         secret = parse_token(made["token"]).secret

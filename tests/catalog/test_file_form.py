@@ -121,6 +121,19 @@ class ProblemTests(SynchronousTestCase):
         self.assertIn("takes no users", problems[0])
         self.assertIn("applications.a.retry", problems[1])
 
+    def test_modes_that_are_not_built(self) -> None:
+        """
+        Ways to sign on that are not there yet are refused by name: none is quietly taken for another.
+
+        Security row 23. Security row 45. Security row 46.
+        """
+        for name in ("saml", "kerberos", "password", "Headers", "none"):
+            table = table_of("a", "https://a.example/") + f'\nsso = {{ mode = "{name}" }}'
+            problems = told(("apps.toml", file_of(table)))
+            expected = 0 if name == "none" else 1
+            self.assertEqual(len(problems), expected, (name, problems))
+            self.assertTrue(all("applications.a.sso" in problem for problem in problems), problems)
+
     def test_missing_format(self) -> None:
         """A file without a format, or of another one, is refused."""
         self.assertEqual(told(("a.toml", "")), ["a.toml: format: is missing"])

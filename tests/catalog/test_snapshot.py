@@ -32,7 +32,11 @@ class RouteTests(SynchronousTestCase):
         return None if published is None else published.id
 
     def test_most_specific_first(self) -> None:
-        """The longest external path that the request is below wins, whole parts only."""
+        """
+        The longest external path that the request is below wins, whole parts only.
+
+        Security row 10.
+        """
         self.assertEqual(self.routed(b"a.example", "/"), "root")
         self.assertEqual(self.routed(b"a.example", "/docs/x"), "docs")
         self.assertEqual(self.routed(b"a.example", "/docs/deep/"), "deep")

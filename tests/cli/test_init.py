@@ -27,7 +27,11 @@ class InitTests(SynchronousTestCase):
         return CliRunner().invoke(init, [*options, *more])
 
     def test_writes(self) -> None:
-        """A file without problems, whose places are below its own folder and closed to others."""
+        """
+        A file without problems, whose places are below its own folder and closed to others.
+
+        Security row 39.
+        """
         result = self.run_init()
         self.assertEqual(result.exit_code, 0, result.output)
         settings = load_edge(self.config, {})

@@ -70,13 +70,21 @@ class AllowListTests(SynchronousTestCase):
         self.assertFalse(self.permits("wiki.corp.example", "http://10.0.0.1/"))
 
     def test_names_resolve_into(self) -> None:
-        """Each address that a name resolves to is judged, each time."""
+        """
+        Each address that a name resolves to is judged, each time.
+
+        Security row 34.
+        """
         self.assertTrue(self.permits("wiki.corp.example", "http://wiki.corp.example/", "10.0.0.1", "fd00::1"))
         for address in ("8.8.8.8", "2001:db8::1", "11.0.0.1", "no address", ""):
             self.assertFalse(self.permits("wiki.corp.example", "http://wiki.corp.example/", address))
 
     def test_literal_only(self) -> None:
-        """No name leads to loopback, link-local, metadata, even where all networks are listed."""
+        """
+        No name leads to loopback, link-local, metadata, even where all networks are listed.
+
+        Security row 34.
+        """
         for address in LITERAL_ONLY:
             self.assertFalse(
                 self.permits("x.corp.example", "http://x.corp.example/", address, into=("0.0.0.0/0", "::/0")),

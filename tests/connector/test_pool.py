@@ -93,14 +93,22 @@ class PoolTests(SynchronousTestCase):
         self.assertIsNot(self.pool.take(SHARED), gone)
 
     def test_byte_while_idle(self) -> None:
-        """A byte that answers nothing closes the connection before anybody can take it for an answer."""
+        """
+        A byte that answers nothing closes the connection before anybody can take it for an answer.
+
+        Security row 27.
+        """
         connection = self.kept()
         self.transport(connection).say(b"HTTP/1.1 200 OK\r\n\r\n")
         self.assertTrue(self.transport(connection).aborted)
         self.assertIsNone(self.pool.take(SHARED))
 
     def test_users_apart(self) -> None:
-        """A user's connection serves that user alone."""
+        """
+        A user's connection serves that user alone.
+
+        Security row 43.
+        """
         connection = self.kept(1)
         self.assertIsNone(self.pool.take(SHARED))
         self.assertIsNone(self.pool.take(2))

@@ -91,7 +91,11 @@ class RequestHeadTests(SynchronousTestCase):
     @settings(max_examples=100)
     @given(st.data())
     def test_owned_headers(self, data: st.DataObject) -> None:
-        """No spelling of a header that sign-on sends passes from outside."""
+        """
+        No spelling of a header that sign-on sends passes from outside.
+
+        Security row 1.
+        """
         spelt = b"".join(
             data.draw(st.sampled_from([bytes([each]).lower(), bytes([each]).upper()]))
             + data.draw(st.sampled_from([b"", b"", b"", b"-", b"_", b"."]))

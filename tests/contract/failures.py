@@ -155,7 +155,11 @@ class FailuresContract(ContractCase):
                 self.assert_refused(client, 502, "backend_protocol")
 
     def test_too_long(self) -> None:
-        """Bytes beyond the answer's end reach nobody, and no other request uses their connection."""
+        """
+        Bytes beyond the answer's end reach nobody, and no other request uses their connection.
+
+        Security row 27.
+        """
         client, backend, _ = self.forward(request())
         backend.send(OK + b"Content-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
         self.assertEqual(Head(client.take()).rest, b"abc")
@@ -231,7 +235,11 @@ class FailuresContract(ContractCase):
         self.assertEqual(self.reasons, [(200, "tunnel_lost")])
 
     def test_other_groups_connector(self) -> None:
-        """An application is served by its own group's connectors alone."""
+        """
+        An application is served by its own group's connectors alone.
+
+        Security row 35.
+        """
         rig = self.make_rig(
             {"wiki": application("wiki", pre_authentication="passthrough", connector_group="other")}
         )
@@ -255,7 +263,11 @@ class FailuresContract(ContractCase):
         self.assertEqual(Head(waiting.take()).status, 404)
 
     def test_session_ends(self) -> None:
-        """Signing out breaks off what that session had open, at once, and nobody else's."""
+        """
+        Signing out breaks off what that session had open, at once, and nobody else's.
+
+        Security row 35.
+        """
         session_id, cookie = self.signed_in()
         other = self.rig.cookie(self.rig.sign_in(EVE), HR.decode()).rstrip()
         opened: list[tuple[Client, Any]] = []

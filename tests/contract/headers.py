@@ -81,13 +81,21 @@ class HeadersContract(ContractCase):
         )
 
     def test_connection_cannot_delete_ours(self) -> None:
-        """Connection names end-to-end headers of the client at most, never what we add."""
+        """
+        Connection names end-to-end headers of the client at most, never what we add.
+
+        Security row 3.
+        """
         for spelled in (b"X-Forwarded-For", b"x-forwarded-for", b"FORWARDED, X-REQUEST-ID, host"):
             head = self.ask(b"Connection: close, " + spelled)
             self.assertTrue({b"x-forwarded-for", b"forwarded", b"x-request-id", b"host"} <= head.names)
 
     def test_forwarding(self) -> None:
-        """The backend learns the client's address, host, scheme and port from us, once."""
+        """
+        The backend learns the client's address, host, scheme and port from us, once.
+
+        Security row 4.
+        """
         head = self.ask(b"X-Forwarded-For: 198.51.100.1", b"Forwarded: for=198.51.100.1")
         self.assertEqual(head.all(b"x-forwarded-for"), [b"192.0.2.7"])
         self.assertEqual(head.all(b"x-forwarded-host"), [WIKI])
@@ -99,7 +107,11 @@ class HeadersContract(ContractCase):
         self.assertEqual(request_ids, [self.rig.finished[-1].id.encode()])
 
     def test_every_spelling(self) -> None:
-        """No spelling of what is ours to say passes, alone or twice, with sign-in and without."""
+        """
+        No spelling of what is ours to say passes, alone or twice, with sign-in and without.
+
+        Security row 1.
+        """
         rig = self.rig
         rig.publish({**self.applications, "people": application("people", sso=SSO)})
         people = b"people." + DOMAIN.encode()
@@ -175,7 +187,11 @@ class HeadersContract(ContractCase):
         self.assertEqual(answer.names, {b"content-length", b"server"})
 
     def test_location(self) -> None:
-        """Redirects to the internal address lead to the external one; others lead where they led."""
+        """
+        Redirects to the internal address lead to the external one; others lead where they led.
+
+        Security row 29.
+        """
         internal = b"http://wiki.internal.example:8080"
         for said, told in (
             (internal + b"/x?y=1", b"https://" + WIKI + b"/x?y=1"),

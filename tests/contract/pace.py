@@ -23,7 +23,11 @@ class PaceContract(ContractCase):
         return int(client.transport.peer.most_waiting)
 
     def test_slow_reader(self) -> None:
-        """A client that reads slowly slows its backend; what waits for it is bounded, and all arrives."""
+        """
+        A client that reads slowly slows its backend; what waits for it is bounded, and all arrives.
+
+        Security row 31.
+        """
         client, backend, _ = self.forward(request())
         client.stop_reading()
         backend.send(OK + b"Content-Length: %d\r\n\r\n" % (8 * MEGABYTE))

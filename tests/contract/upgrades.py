@@ -130,7 +130,11 @@ class UpgradesContract(ContractCase):
         self.assertNotIn(b"upgrade", head.names)
 
     def test_foreign_origin(self) -> None:
-        """Another site's page opens no WebSocket with the user's cookie; our own may."""
+        """
+        Another site's page opens no WebSocket with the user's cookie; our own may.
+
+        Security row 33.
+        """
         cookie = self.signed_in()[1]
         for origin, status in ((b"https://evil.example", 403), (b"null", 403), (b"https://" + HR, 101)):
             client = self.rig.client(HR.decode())

@@ -41,7 +41,11 @@ class SmugglingTests(ContractCase):
     """Bytes that are no request, or could be two."""
 
     def test_corpus(self) -> None:
-        """Each is answered with its status, and the connection ends; behind it nothing is read."""
+        """
+        Each is answered with its status, and the connection ends; behind it nothing is read.
+
+        Security row 26.
+        """
         for name, (raw, status) in BAD_REQUESTS.items():
             client = self.rig.client()
             client.send(
@@ -235,7 +239,11 @@ class FirstSightTests(ContractCase):
         self.assertEqual(self.reasons, [(0, "client_gone")])
 
     def test_store_away(self) -> None:
-        """If nobody can tell, the answer is 503, never the application and never a loop."""
+        """
+        If nobody can tell, the answer is 503, never the application and never a loop.
+
+        Security row 44.
+        """
         cookie = self.new_here()
         self.rig.web._secure.fetch = lambda _id, done: done()
         client = self.rig.client(HR.decode())

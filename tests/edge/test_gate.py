@@ -71,7 +71,11 @@ class RoutingTests(GateTestCase):
             self.assertTrue(verdict.neutral)
 
     def test_sni(self) -> None:
-        """A request for another host than the handshake's is misdirected, and the connection ends."""
+        """
+        A request for another host than the handshake's is misdirected, and the connection ends.
+
+        Security row 9.
+        """
         verdict = judge(self.gate, head(host=WIKI), server_name=HR)
         self.assertTrue(self.assert_refused(verdict, 421, "sni_host_mismatch").close)
         self.assert_forwarded(judge(self.gate, head(host=WIKI), server_name=None), "wiki", None)
@@ -81,7 +85,11 @@ class RoutingTests(GateTestCase):
         self.assert_refused(self.judge("*", method="OPTIONS"), 404, "unknown_path")
 
     def test_most_specific_path(self) -> None:
-        """The longest published path wins; query and fragment-like bytes take no part."""
+        """
+        The longest published path wins; query and fragment-like bytes take no part.
+
+        Security row 8.
+        """
         for target, application_id in (
             ("/", "tools"),
             ("/admin", "tools"),
@@ -101,7 +109,11 @@ class RoutingTests(GateTestCase):
         self.assertTrue(self.assert_refused(verdict, 404, "unknown_path").neutral)
 
     def test_bad_paths(self) -> None:
-        """Dot segments and their like are refused at every known host, ours too."""
+        """
+        Dot segments and their like are refused at every known host, ours too.
+
+        Security row 7.
+        """
         for target, rule in (
             ("/a/../b", "dot_segments"),
             ("/%2e%2e/", "dot_segments"),
@@ -216,6 +228,16 @@ class SignInTests(GateTestCase):
             verdict = self.judge("/x", *headers, host=HR, method=method)
             self.assertEqual(verdict, Unauthorised("no_session", "hr", f"https://{HR}"))
 
+    def test_bearer(self) -> None:
+        """
+        No Authorization header lets anybody in: bearer tokens are not accepted yet, whoever's they are.
+
+        Security row 18.
+        """
+        for value in ("Bearer ada", "bearer eyJhbGciOiJub25lIn0.e30.", "Basic YWRhOmFkYQ==", "DPoP ada"):
+            verdict = self.judge("/x", *SCRIPT, f"Authorization: {value}", host=HR)
+            self.assertEqual(verdict, Unauthorised("no_session", "hr", f"https://{HR}"), value)
+
     def test_reasons(self) -> None:
         """Why a cookie is no session is said."""
         for value, reason in (
@@ -232,7 +254,11 @@ class SignInTests(GateTestCase):
         self.assertIsInstance(verdict, SignIn)
 
     def test_store_away(self) -> None:
-        """If nobody can tell, sign-in applications are closed and passthrough ones open."""
+        """
+        If nobody can tell, sign-in applications are closed and passthrough ones open.
+
+        Security row 44.
+        """
         self.assert_refused(self.judge("/x", cookie("away"), host=HR), 503, "store_unreachable")
         self.assert_forwarded(self.judge("/x", cookie("away")), "wiki", None)
 
@@ -266,12 +292,20 @@ class PolicyTests(GateTestCase):
         self.assertEqual((verdict.application_id, verdict.principal), ("hr", EVE))
 
     def test_per_path(self) -> None:
-        """Each application of a host has its own people."""
+        """
+        Each application of a host has its own people.
+
+        Security row 37.
+        """
         self.assert_forwarded(self.judge("/", cookie("eve"), host=TOOLS), "tools", EVE)
         self.assert_refused(self.judge("/admin/", cookie("eve"), host=TOOLS), 403, "not_assigned")
 
     def test_rules(self) -> None:
-        """A plugin's rule is asked too, at passthrough applications as well; one that raises refuses."""
+        """
+        A plugin's rule is asked too, at passthrough applications as well; one that raises refuses.
+
+        Security row 44.
+        """
         self.gate = make_gate(rules=(NotEve(),))
         self.assert_forwarded(self.judge("/x", cookie("ada"), host=HR), "hr", ADA)
         self.assert_refused(self.judge("/", cookie("eve"), host=TOOLS), 403, "rule")

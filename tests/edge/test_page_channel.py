@@ -83,6 +83,16 @@ class PageTests(PageCase):
         """No page says what software makes it."""
         self.assertNotIn(b"server", Head(self.open().take()).names)
 
+    def test_not_compressed(self) -> None:
+        """
+        No page of ours is compressed: its length would tell of secrets in it (BREACH).
+
+        Security row 32.
+        """
+        self.page.answer = lambda asked: b"a" * 50_000
+        head = Head(self.open(b"GET /.appproxy/test HTTP/1.1", b"Accept-Encoding: gzip, br, zstd").take())
+        self.assertEqual((head.all(b"content-encoding"), len(head.rest)), ([], 50_000))
+
     def test_head(self) -> None:
         """HEAD gets the head alone."""
         head = Head(self.open(b"HEAD /.appproxy/test HTTP/1.1").take())

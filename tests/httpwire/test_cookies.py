@@ -69,7 +69,11 @@ class OwnCookieTests(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     @given(st.lists(st.sampled_from([NAME, b"=", b";", b" ", b'"', b",", SECRET, b"a", b"$"]), max_size=15))
     def test_our_name_never_passes(self, parts: list[bytes]) -> None:
-        """However the header is made up, our name is not in what passes, and nothing is added."""
+        """
+        However the header is made up, our name is not in what passes, and nothing is added.
+
+        Security row 5.
+        """
         cookie = b"".join(parts)
         left = divide(cookie)[1]
         self.assertNotIn(NAME.lower(), left.lower())

@@ -169,7 +169,11 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual((header.known.lower, header.kind), (b"cookie", name_of(b"Cookie").kind))
 
     def test_refused(self) -> None:
-        """Control characters, line ends, outer blanks and names that are no tokens make no header of ours."""
+        """
+        Control characters, line ends, outer blanks and names that are no tokens make no header of ours.
+
+        Security row 28.
+        """
         for pair in BAD_PAIRS:
             self.assertRaises(BadMessage, field, *pair)
             self.assertRaises(BadMessage, fields, [(b"A", b"b"), pair])

@@ -94,7 +94,11 @@ class CanonicalPathTests(SynchronousTestCase):
     @given(st.text(alphabet="abé./%;\\?#\0 \n", max_size=12), st.booleans())
     @example("../a", True)
     def test_every_path_that_passes_is_the_one_encoded(self, text: str, all_encoded: bool) -> None:
-        """Whatever the spelling, a path that passes is what was encoded, and has no dot segment."""
+        """
+        Whatever the spelling, a path that passes is what was encoded, and has no dot segment.
+
+        Security row 7.
+        """
         path = "/" + text
         encoded = (
             "/" + "".join(f"%{byte:02x}" for byte in text.encode()) if all_encoded else quote(path, safe="/;")

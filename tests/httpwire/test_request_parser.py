@@ -203,7 +203,11 @@ class LimitTests(SynchronousTestCase):
         )
 
     def test_unfinished_heads_are_bounded(self) -> None:
-        """A head that never ends is refused when it is too large, a line when it is too long."""
+        """
+        A head that never ends is refused when it is too large, a line when it is too long.
+
+        Security row 30.
+        """
         parser = RequestParser()
         parser.feed(b"GET / HTTP/1.1\r\nX: ")
         self.assertEqual(self.refused(parser, b"y" * 65536), (431, "head_too_large"))

@@ -111,7 +111,11 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(rebuilt(*lines, *lines), expected + expected)
 
     def test_every_spelling_is_dropped(self) -> None:
-        """Hop-by-hop, forwarding and identity headers are dropped, however they are written."""
+        """
+        Hop-by-hop, forwarding and identity headers are dropped, however they are written.
+
+        Security row 4.
+        """
         for name in DROPPED:
             for spelling in spellings(name):
                 for blanks in (b": evil", b":evil", b":\tevil \t"):
@@ -134,7 +138,11 @@ class RequestTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @given(st.sampled_from(DROPPED[10:]), st.data())
     def test_random_spellings_are_dropped(self, name: bytes, data: st.DataObject) -> None:
-        """Random case and any marks between the letters hide nothing."""
+        """
+        Random case and any marks between the letters hide nothing.
+
+        Security row 1.
+        """
         letters = []
         for letter in name.decode().replace("-", ""):
             letters.append(data.draw(st.sampled_from([letter.lower(), letter.upper()])))

@@ -50,7 +50,11 @@ class IdentityHeaderTests(AttackTestCase):
         return variables
 
     def test_signed_in(self) -> None:
-        """Whatever a user sends, the application sees one value of each header: ours."""
+        """
+        Whatever a user sends, the application sees one value of each header: ours.
+
+        Security row 1.
+        """
         cookie = self.cookie(self.signed_in())
         headers = spoofed((*IDENTITY, *FORWARDING))
         for start in range(0, len(headers), 100):
@@ -64,14 +68,22 @@ class IdentityHeaderTests(AttackTestCase):
             self.assertEqual(len(cgi["FORWARDED"]) + len(cgi["X_REQUEST_ID"]), 2)
 
     def test_without_sign_in(self) -> None:
-        """The same where nobody signs in, of an application that believes such headers elsewhere."""
+        """
+        The same where nobody signs in, of an application that believes such headers elsewhere.
+
+        Security row 2.
+        """
         for name, target in (("open", "/"), ("echo", "/public/"), ("open", "/a?b"), ("echo", "/public/x")):
             cgi = self.seen_with(spoofed((*IDENTITY, *FORWARDING)), name, target)
             self.assertNotIn("X_REMOTE_USER", cgi, (name, target))
             self.assertNotIn("X_TENANT", cgi, (name, target))
 
     def test_other_methods_and_forms(self) -> None:
-        """Nor do they pass with another method, version or form of target, in trailers, with an upgrade."""
+        """
+        Nor do they pass with another method, version or form of target, in trailers, with an upgrade.
+
+        Security row 2.
+        """
         host = self.host("open").encode()
         spoof = b"X-Remote-User: " + EVIL + b"\r\nX_Forwarded.For: " + EVIL + b"\r\n"
         chunked = b"Transfer-Encoding: chunked\r\nTrailer: X-Remote-User\r\n\r\n1\r\na\r\n0\r\n"
@@ -95,7 +107,11 @@ class IdentityHeaderTests(AttackTestCase):
             self.assertNotIn(EVIL, answer.body)
 
     def test_connection_cannot_name_them_away(self) -> None:
-        """No token of Connection takes away what we tell the application."""
+        """
+        No token of Connection takes away what we tell the application.
+
+        Security row 3.
+        """
         cookie = self.cookie(self.signed_in())
         tokens = b", ".join([*IDENTITY, *FORWARDING, b"Host", b"Content-Length"])
         for value in (
@@ -110,7 +126,11 @@ class IdentityHeaderTests(AttackTestCase):
             self.assertEqual(len(cgi["HOST"]), 1, value)
 
     def test_denied_reach_nobody(self) -> None:
-        """Refused requests never reach the application, and no byte of it is in their answers."""
+        """
+        Refused requests never reach the application, and no byte of it is in their answers.
+
+        Security row 21.
+        """
         self.backend.answers[b"/payroll"] = b"HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n" + SECRET_PAGE
         self.addCleanup(self.backend.answers.clear)
         ada = self.cookie(self.signed_in())
@@ -140,7 +160,11 @@ class SmugglingTests(AttackTestCase):
     """Two readings of one stream of bytes do not exist here."""
 
     def test_corpus(self) -> None:
-        """Every flawed message gets its status, the connection ends, and nobody reads what stood behind."""
+        """
+        Every flawed message gets its status, the connection ends, and nobody reads what stood behind.
+
+        Security row 26.
+        """
         host = self.host("open").encode()
         smuggled = b"GET /smuggled HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
         for name, (message, status) in BAD_REQUESTS.items():
@@ -157,7 +181,11 @@ class SmugglingTests(AttackTestCase):
         self.assertEqual([seen.line for seen in self.backend.seen if b"smuggled" in seen.line], [])
 
     def test_rewritten(self) -> None:
-        """A body that is sent in chunks reaches the application without any byte of the client's framing."""
+        """
+        A body that is sent in chunks reaches the application without any byte of the client's framing.
+
+        Security row 26.
+        """
         host = self.host("open").encode()
         inner = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
         chunks = b'%x;a=b;c="d"\r\n%b\r\n000\r\nX-Sum: 1\r\nX-Remote-User: x\r\n\r\n' % (len(inner), inner)
@@ -190,7 +218,11 @@ class SmugglingTests(AttackTestCase):
             self.assertEqual([seen.target for seen in self.backend.seen], [b"/x", b"/last"], extra)
 
     def test_hostile_answers(self) -> None:
-        """An application cannot say two answers, speak for the next one's, or split a head."""
+        """
+        An application cannot say two answers, speak for the next one's, or split a head.
+
+        Security row 26.
+        """
         second = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
         good = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         answers = {
@@ -217,7 +249,11 @@ class PathTests(AttackTestCase):
     """The path that was judged is the path that the application gets."""
 
     def test_no_way_out_of_the_public_part(self) -> None:
-        """No spelling of a path leads from what is open to what needs sign-in."""
+        """
+        No spelling of a path leads from what is open to what needs sign-in.
+
+        Security row 7.
+        """
         for path in (
             *(
                 "../private",
@@ -260,7 +296,11 @@ class PathTests(AttackTestCase):
         self.assertEqual(self.backend.seen, [])
 
     def test_query_is_no_path(self) -> None:
-        """What stands in a query opens nothing."""
+        """
+        What stands in a query opens nothing.
+
+        Security row 8.
+        """
         for target in (
             "/private?x=/public/",
             "/?/public/",
@@ -273,7 +313,11 @@ class PathTests(AttackTestCase):
         self.assertEqual(self.backend.seen, [])
 
     def test_bytes_pass_as_they_came(self) -> None:
-        """What is let through reaches the application byte for byte."""
+        """
+        What is let through reaches the application byte for byte.
+
+        Security row 7.
+        """
         for target in (
             "/a%20b?c=%2f&d=//e;f",
             "/%C3%A4?%ff",

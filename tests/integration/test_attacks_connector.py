@@ -70,7 +70,11 @@ class StolenRelayTests(MachineTestCase):
         self.assertIn(recorder.calls[-1][1], reasons)
 
     def test_other_servers(self) -> None:
-        """No server is asked that the connector's file does not name, in whatever spelling."""
+        """
+        No server is asked that the connector's file does not name, in whatever spelling.
+
+        Security row 34.
+        """
         port = self.attacked.other.port
         urls = {
             "port": f"http://127.0.0.1:{port}/",
@@ -92,7 +96,11 @@ class StolenRelayTests(MachineTestCase):
         self.assertEqual([seen.target for seen in self.backend.seen], [b"/control"])
 
     def test_heads(self) -> None:
-        """No head makes the connector ask another host, or say two requests at once."""
+        """
+        No head makes the connector ask another host, or say two requests at once.
+
+        Security row 34.
+        """
         url = self.backend.internal_url
         self.relay.serve(
             [
@@ -144,7 +152,11 @@ class StolenRelayTests(MachineTestCase):
         self.assertEqual((self.backend.seen, self.attacked.other.connections), ([], 0))
 
     def test_users(self) -> None:
-        """Without a user there is no application with sign-in, nor with one who fits into no header."""
+        """
+        Without a user there is no application with sign-in, nor with one who fits into no header.
+
+        Security row 28.
+        """
         sso = {"mode": "headers", "headers": {"X-Remote-User": {"claim": "user_principal_name"}}}
         private = self.application(
             "private", self.backend.internal_url, pre_authentication="sign_in", sso=sso

@@ -37,7 +37,11 @@ class FloodTests(AttackTestCase):
         return b"GET / HTTP/1.1\r\nHost: " + self.host("open").encode() + b"\r\n"
 
     def test_heads_that_never_end(self) -> None:
-        """A hundred heads that grow to their limit cost that and no more; each is answered 408 in the end."""
+        """
+        A hundred heads that grow to their limit cost that and no more; each is answered 408 in the end.
+
+        Security row 30.
+        """
         before = self.site.edge.memory
         with self.many() as wires:
             for wire in wires:
@@ -50,7 +54,11 @@ class FloodTests(AttackTestCase):
         wait_until(lambda: self.grown_by(before) < CONNECTIONS * SLOW_CONNECTION, "the memory is given back")
 
     def test_dripping_heads(self) -> None:
-        """A byte now and then does not put off the end of a head's time."""
+        """
+        A byte now and then does not put off the end of a head's time.
+
+        Security row 30.
+        """
         with self.many(10) as wires:
             for wire in wires:
                 wire.send(self.start_of_head())
@@ -71,7 +79,11 @@ class FloodTests(AttackTestCase):
             wait_until(all_ended, "each dripping head is refused")
 
     def test_huge(self) -> None:
-        """What is too large is refused at its limit, not read to its end."""
+        """
+        What is too large is refused at its limit, not read to its end.
+
+        Security row 30.
+        """
         before = self.site.edge.memory
         much = b"a" * (MIB // 4)
         for start, status in (
@@ -91,7 +103,11 @@ class FloodTests(AttackTestCase):
         self.assertLess(self.grown_by(before), 32 * MIB)
 
     def test_questions_without_end(self) -> None:
-        """Who sends thousands of requests and reads no answer has them wait outside."""
+        """
+        Who sends thousands of requests and reads no answer has them wait outside.
+
+        Security row 30.
+        """
         before = self.site.edge.memory
         request = b"GET /.appproxy/session HTTP/1.1\r\nHost: " + self.host("open").encode() + b"\r\n\r\n"
         with self.many(10) as wires:
@@ -103,7 +119,11 @@ class FloodTests(AttackTestCase):
             self.assertLess(self.grown_by(before), 48 * MIB)
 
     def test_sign_ins_without_end(self) -> None:
-        """Sign-ins that are begun and never finished cost the edge nothing, and the browser one cookie."""
+        """
+        Sign-ins that are begun and never finished cost the edge nothing, and the browser one cookie.
+
+        Security row 30.
+        """
         browser, html = self.site.browser(), {"Accept": "text/html"}
         for number in range(12):
             begun = browser.request("GET", self.site.url("echo", f"/{'x' * 1500}{number}"), html)
@@ -132,13 +152,21 @@ class AdminSocketTests(AttackTestCase):
             return connection.makefile("rb").readline()
 
     def test_permissions(self) -> None:
-        """Its owner and one group may use it."""
+        """
+        Its owner and one group may use it.
+
+        Security row 37.
+        """
         status = self.path.stat()
         self.assertTrue(stat.S_ISSOCK(status.st_mode))
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o660)
 
     def test_host(self) -> None:
-        """Whatever brings a browser here does not know the one Host that is answered."""
+        """
+        Whatever brings a browser here does not know the one Host that is answered.
+
+        Security row 38.
+        """
         self.assertIn(b" 200 ", self.say("GET /v1/export HTTP/1.1\r\nHost: appproxy"))
         for host in (
             "localhost",
@@ -154,7 +182,11 @@ class AdminSocketTests(AttackTestCase):
             self.assertIn(b" 400 ", self.say(f"GET /v1/export HTTP/1.1\r\n{hosts}"), hosts)
 
     def test_forms(self) -> None:
-        """No form and no script of a web page can ask for a change."""
+        """
+        No form and no script of a web page can ask for a change.
+
+        Security row 38.
+        """
         for kind in (
             "text/plain",
             "application/x-www-form-urlencoded",
@@ -165,7 +197,11 @@ class AdminSocketTests(AttackTestCase):
             self.assertIn(b" 400 ", self.say(head, '{"role": "connector", "group": "hq"}'), kind)
 
     def test_nowhere_else(self) -> None:
-        """Neither the public port nor the metrics port answers an administrator's question."""
+        """
+        Neither the public port nor the metrics port answers an administrator's question.
+
+        Security row 11.
+        """
         for name in ("echo", "auth", "portal", "open"):
             for target in ("/v1/export", "/.appproxy/v1/export", "/admin", "/metrics"):
                 answer = self.ask(name, target)

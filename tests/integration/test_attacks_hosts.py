@@ -29,7 +29,11 @@ class HostTests(AttackTestCase):
     """Which host is meant, and what others are told."""
 
     def test_name_of_the_handshake(self) -> None:
-        """A connection for one host serves no other."""
+        """
+        A connection for one host serves no other.
+
+        Security row 9.
+        """
         for host in ("echo", "auth", "portal", "denied", "unknown"):
             with self.wire("open") as wire:
                 answer = wire.ask(self.host(host), headers=[(b"Accept", b"text/html")])
@@ -38,7 +42,11 @@ class HostTests(AttackTestCase):
         self.assertEqual(self.backend.seen, [])
 
     def test_spellings_of_a_host(self) -> None:
-        """Case, a dot at the end and a port change nothing: no spelling gets around sign-in."""
+        """
+        Case, a dot at the end and a port change nothing: no spelling gets around sign-in.
+
+        Security row 9.
+        """
         host = self.host("echo")
         for spelling in (host.upper(), host + ".", f"{host}:1", f"{host}.:443", host.title()):
             for name in ("echo", None):
@@ -50,7 +58,11 @@ class HostTests(AttackTestCase):
         self.assertEqual(self.backend.seen, [])
 
     def test_unknown_host(self) -> None:
-        """Hosts that are not ours all look the same, and the answer names nothing of ours."""
+        """
+        Hosts that are not ours all look the same, and the answer names nothing of ours.
+
+        Security row 42.
+        """
         pages = set()
         for name in ("nothing", "admin", "www"):
             for target in ("/", "/.appproxy/sign-in", "/.appproxy/healthz", "/public/", "/%2e%2e/", "/a//b"):
@@ -72,7 +84,11 @@ class HostTests(AttackTestCase):
             self.assertNotIn(word, page.lower())
 
     def test_reserved_urls(self) -> None:
-        """Nothing below C{/.appproxy/} lets anybody in, on any host, with any method."""
+        """
+        Nothing below C{/.appproxy/} lets anybody in, on any host, with any method.
+
+        Security row 11.
+        """
         for name, method in itertools.product(
             ("echo", "open", "auth", "portal", "denied", "nothing"), ("GET", "POST")
         ):
@@ -99,7 +115,11 @@ class CookieTests(AttackTestCase):
     """Our cookies are ours."""
 
     def test_never_reach_an_application(self) -> None:
-        """No spelling of a cookie of ours is passed on; those of the application are."""
+        """
+        No spelling of a cookie of ours is passed on; those of the application are.
+
+        Security row 5.
+        """
         browser = self.signed_in()
         name, value = self.cookie(browser)
         session = browser.jar.of(self.host("echo"))["__Host-appproxy-session"].encode()
@@ -118,7 +138,11 @@ class CookieTests(AttackTestCase):
                 )
 
     def test_cannot_be_set_by_an_application(self) -> None:
-        """An application can neither set nor clear a cookie of ours, nor set one for its neighbours."""
+        """
+        An application can neither set nor clear a cookie of ours, nor set one for its neighbours.
+
+        Security row 5.
+        """
         parent = self.site.domain.encode()
         lines = [
             b"Set-Cookie: __Host-appproxy-session=evil; Secure; Path=/",
@@ -153,7 +177,11 @@ class PageTests(AttackTestCase):
     """Pages of ours run nothing of an attacker's."""
 
     def test_nothing_unescaped(self) -> None:
-        """Paths, queries, headers and a provider's words come back harmless, and no page runs scripts."""
+        """
+        Paths, queries, headers and a provider's words come back harmless, and no page runs scripts.
+
+        Security row 22.
+        """
         marks: Pairs = [
             (b"Accept", b"text/html"),
             (b"Sec-Fetch-Mode", b"navigate"),

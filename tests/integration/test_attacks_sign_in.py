@@ -81,7 +81,11 @@ class TicketTests(SignInAttackTestCase):
     """The way from the sign-in host to an application's host."""
 
     def test_another_browser(self) -> None:
-        """A ticket of browser A signs nobody in with browser B, and is spoilt for whoever sent it there."""
+        """
+        A ticket of browser A signs nobody in with browser B, and is spoilt for whoever sent it there.
+
+        Security row 15.
+        """
         attacker = self.stopped("/.appproxy/ticket")
         victims = [self.site.browser(), self.site.browser()]
         victims[1].request("GET", self.site.url("echo"), NAVIGATION)
@@ -93,7 +97,11 @@ class TicketTests(SignInAttackTestCase):
         self.assertEqual(attacker.open(attacker.stopped_at).status, 400)
 
     def test_replay(self) -> None:
-        """A ticket is good once."""
+        """
+        A ticket is good once.
+
+        Security row 15.
+        """
         browser = self.stopped("/.appproxy/ticket")
         self.assertEqual(browser.open(browser.stopped_at).status, 200)
         cookie = self.cookie(browser)
@@ -102,7 +110,11 @@ class TicketTests(SignInAttackTestCase):
         self.assertEqual(self.ask("echo", headers=[cookie]).status, 200)
 
     def test_other_host(self) -> None:
-        """A ticket is worth nothing at another host, not even with the right cookie."""
+        """
+        A ticket is worth nothing at another host, not even with the right cookie.
+
+        Security row 15.
+        """
         browser = self.stopped("/.appproxy/ticket")
         value = browser.jar.of(self.host("echo"))[SIGN_IN]
         for name in ("denied", "open", "portal", "auth", "unknown"):
@@ -143,7 +155,11 @@ class CallbackTests(SignInAttackTestCase):
     """The way from the provider to the sign-in host."""
 
     def test_another_browser(self) -> None:
-        """A provider's answer counts only in the browser that asked (login CSRF)."""
+        """
+        A provider's answer counts only in the browser that asked (login CSRF).
+
+        Security row 14.
+        """
         attacker = self.stopped("/.appproxy/callback")
         victim = self.site.browser()
         victim.request(
@@ -155,7 +171,11 @@ class CallbackTests(SignInAttackTestCase):
             self.assertNotIn(SESSION, victim.jar.of(self.host(host)))
 
     def test_replay_and_doubles(self) -> None:
-        """An answer counts once; one with two codes or states never does."""
+        """
+        An answer counts once; one with two codes or states never does.
+
+        Security row 14.
+        """
         browser = self.stopped("/.appproxy/callback")
         pending = browser.jar.of(self.host("auth"))[SIGN_IN]
         target = "/.appproxy/callback?" + urllib.parse.urlsplit(browser.stopped_at).query
@@ -169,7 +189,11 @@ class CallbackTests(SignInAttackTestCase):
         self.assertEqual(again.open(again.stopped_at).status, 400)
 
     def test_return_addresses(self) -> None:
-        """No address asked for before sign-in leads anywhere but to the same host afterwards."""
+        """
+        No address asked for before sign-in leads anywhere but to the same host afterwards.
+
+        Security row 12.
+        """
         browser = self.signed_in()
         for target in RETURNS:
             browser.jar.forget(self.host("echo"), SESSION)
@@ -242,7 +266,11 @@ class SessionTests(SignInAttackTestCase):
         self.assertEqual(self.ask("echo", headers=[(b"Cookie", f"{SESSION}={at_auth}".encode())]).status, 302)
 
     def test_fixation(self) -> None:
-        """Who signs in gets a new session, whatever cookies were planted before; the old session ends."""
+        """
+        Who signs in gets a new session, whatever cookies were planted before; the old session ends.
+
+        Security row 13.
+        """
         attacker = self.signed_in("denied", GRACE)
         planted = attacker.jar.of(self.host("auth"))
         victim = self.site.browser()
@@ -259,7 +287,11 @@ class SessionTests(SignInAttackTestCase):
         self.assert_not_signed_in(attacker, "denied")
 
     def test_foreign_sign_out(self) -> None:
-        """No other site signs anybody out, and no link does."""
+        """
+        No other site signs anybody out, and no link does.
+
+        Security row 20.
+        """
         browser = self.signed_in()
         own = self.site.url("echo", "")
         for headers in (
@@ -282,7 +314,11 @@ class SessionTests(SignInAttackTestCase):
         self.assertEqual(self.ask("echo", headers=[self.cookie(browser)]).status, 200)
 
     def test_foreign_websocket(self) -> None:
-        """A WebSocket that another site's page opens is refused, with the user's cookies and without."""
+        """
+        A WebSocket that another site's page opens is refused, with the user's cookies and without.
+
+        Security row 33.
+        """
         browser = self.signed_in()
         upgrade = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")]
         own = self.site.url("echo", "").encode()
@@ -302,7 +338,11 @@ class SecretTests(SignInAttackTestCase):
     """What must never be written anywhere."""
 
     def test_canaries(self) -> None:
-        """No secret is in logs at debug level, numbers, pages, output of commands, or arguments."""
+        """
+        No secret is in logs at debug level, numbers, pages, output of commands, or arguments.
+
+        Security row 25. Security row 40.
+        """
         browser = Stopping(self.site.authority.ca_file, "")
         self.site.sign_in(browser, self.site.url("echo", "/a?b=c"), ADA)
         browser.open(self.site.url("portal"))
@@ -378,7 +418,11 @@ class SecretTests(SignInAttackTestCase):
         return {f"{number}: {page.url[:60]}": page.text for number, page in enumerate(ours)}
 
     def test_files(self) -> None:
-        """What holds secrets is readable by its owner alone."""
+        """
+        What holds secrets is readable by its owner alone.
+
+        Security row 40.
+        """
         site = self.site
         private = ["store.key", "infrastructure.key", "store.sqlite3", "store.sqlite3-wal", "key.pem"]
         found = [path for path in site.folder.rglob("*") if path.name in private]

@@ -93,7 +93,11 @@ class TunnelDoorTests(MachineTestCase):
         self.assertIn(self.frames(certificate), (set(), FAREWELL))
 
     def test_strangers(self) -> None:
-        """No tunnel without a certificate, with one of a foreign CA, or with our URI in somebody's own."""
+        """
+        No tunnel without a certificate, with one of a foreign CA, or with our URI in somebody's own.
+
+        Security row 36.
+        """
         self.enrolled("known")
         foreign = Authority("appproxy root")
         pair = foreign.issue(uris=[f"appproxy:connector:{self.holder('known')}"], usage=CLIENT)
@@ -102,7 +106,11 @@ class TunnelDoorTests(MachineTestCase):
             self.assertIn(self.frames(certificate), (None, set()))
 
     def test_our_issuer(self) -> None:
-        """Nor with one of our own issuer that has expired, is in no register, or says another role."""
+        """
+        Nor with one of our own issuer that has expired, is in no register, or says another role.
+
+        Security row 36.
+        """
         self.enrolled("present")
         holder, now = self.holder("present"), time.time()
         for certificate in (
@@ -153,13 +161,21 @@ class EnrolmentTests(MachineTestCase):
         return done.stderr
 
     def test_used(self) -> None:
-        """A token that was used makes nothing of another machine."""
+        """
+        A token that was used makes nothing of another machine.
+
+        Security row 36.
+        """
         token = self.token()
         self.enrol("first", token)
         self.assertIn("used by another machine", self.refused("second", token))
 
     def test_expired(self) -> None:
-        """Nor does one whose time is over, and it is gone from the list."""
+        """
+        Nor does one whose time is over, and it is gone from the list.
+
+        Security row 36.
+        """
         token = self.token("--valid", "500ms", "--name", "latecomer")
         wait_until(lambda: "latecomer" not in self.site.appproxy("list", "tokens"), "the token ends")
         self.assertIn("its time is over", self.refused("late", token))
@@ -177,7 +193,11 @@ class EnrolmentTests(MachineTestCase):
         self.assertIn("nothing was sent", self.refused("careful", other.text))
 
     def test_name_in_the_request(self) -> None:
-        """Who a newcomer is, its token says, and never its request."""
+        """
+        Who a newcomer is, its token says, and never its request.
+
+        Security row 36.
+        """
         key = make_key()
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("appproxy:edge:root")])
         builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))

@@ -66,7 +66,11 @@ class ChangeTests(IntegrationTestCase):
             return
 
     def test_live_when_apply_returns(self) -> None:
-        """Once C{apply} is done the new application answers, and it was done within two seconds."""
+        """
+        Once C{apply} is done the new application answers, and it was done within two seconds.
+
+        Security row 10.
+        """
         document = {
             "format": 1,
             "connector_groups": {"hq": {"name": "HQ"}},
@@ -111,7 +115,11 @@ class ChangeTests(IntegrationTestCase):
         self.assertEqual(self.site.appproxy("export"), before)
 
     def test_removed_application(self) -> None:
-        """An application that is removed ends its downloads, and its address is unknown."""
+        """
+        An application that is removed ends its downloads, and its address is unknown.
+
+        Security row 10.
+        """
         browser = self.site.browser()
         self.site.sign_in(browser, self.site.url("echo"), ADA)
         reader = self.endless_download(browser)
@@ -120,7 +128,11 @@ class ChangeTests(IntegrationTestCase):
         self.assertEqual(browser.open(self.site.url("echo")).status, 404)
 
     def test_sign_out_ends_streams(self) -> None:
-        """Signing out breaks off the session's open downloads within a second or two."""
+        """
+        Signing out breaks off the session's open downloads within a second or two.
+
+        Security row 19.
+        """
         browser = self.site.browser()
         self.site.sign_in(browser, self.site.url("echo"), ADA)
         reader = self.endless_download(browser)

@@ -48,7 +48,11 @@ class InstallationTests(IntegrationTestCase):
         self.assertIn("GatewayTimeout", page.text)
 
     def test_backend_that_is_not_allowed(self) -> None:
-        """What the connector's own file does not allow is not connected to, whatever is published."""
+        """
+        What the connector's own file does not allow is not connected to, whatever is published.
+
+        Security row 34.
+        """
         self.site.publish(
             {"open": {"internal_url": "http://127.0.0.1:1/", "pre_authentication": "passthrough"}}
         )

@@ -115,7 +115,11 @@ class IsolationTests(IntegrationTestCase):
         return made
 
     def test_nothing_crosses(self) -> None:
-        """Two users send 1,000 requests each to two applications; every answer is the asker's own."""
+        """
+        Two users send 1,000 requests each to two applications; every answer is the asker's own.
+
+        Security row 27.
+        """
         visitors = self.visitors(ADA) + self.visitors(GRACE)
         for visitor in visitors:
             visitor.start()

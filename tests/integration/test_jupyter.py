@@ -103,7 +103,11 @@ class JupyterTests(IntegrationTestCase):
             return printed(channels)
 
     def test_passthrough(self) -> None:
-        """Anybody with Jupyter's own token computes."""
+        """
+        Anybody with Jupyter's own token computes.
+
+        Security row 6.
+        """
         self.assertEqual(self.calculate(self.site.browser(), "open"), "42\n")
 
     def test_signed_in(self) -> None:

@@ -104,7 +104,11 @@ class RemoteRelayTests(IntegrationTestCase):
         self.assertEqual([row["revision"] for row in self.tunnels()], [status["catalog_revision"]])
 
     def test_revoked_connector(self) -> None:
-        """A connector that is deleted at the edge is thrown out of the relay."""
+        """
+        A connector that is deleted at the edge is thrown out of the relay.
+
+        Security row 36.
+        """
         (row,) = self.tunnels()
         self.site.appproxy("delete", "connector", row["name"], "--yes")
         self.wait_for_tunnels(0)

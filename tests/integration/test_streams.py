@@ -61,7 +61,11 @@ class StreamTests(IntegrationTestCase):
             self.assertLess(daemon.peak_memory, MOST_MEMORY, daemon.name)
 
     def test_download(self) -> None:
-        """A download of 1 GiB arrives whole beside a stalled one, in flat memory."""
+        """
+        A download of 1 GiB arrives whole beside a stalled one, in flat memory.
+
+        Security row 31.
+        """
         self.stalled_download()
         counted = self.curl(
             "--output",

@@ -67,7 +67,11 @@ class EveryPageTests(SynchronousTestCase):
                 self.assertFalse([each for each in attributes if each.startswith("on") or each == "style"])
 
     def test_escaped(self) -> None:
-        """Markup in any value from outside stays text, and no page changes its shape for it."""
+        """
+        Markup in any value from outside stays text, and no page changes its shape for it.
+
+        Security row 22.
+        """
         plain = dict(every_page(self.pages, "plain"))
         for name, markup in every_page(self.pages, HOSTILE):
             page = Page(markup)

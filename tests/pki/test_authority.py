@@ -74,7 +74,11 @@ class OpenTests(AuthorityTestCase):
         self.assertEqual(len(result(self.store.list(AUTHORITIES)).items), 1)
 
     def test_nothing_in_clear(self) -> None:
-        """No private key stands in the store in clear, and the infrastructure's not even sealed."""
+        """
+        No private key stands in the store in clear, and the infrastructure's not even sealed.
+
+        Security row 41.
+        """
         (item,) = result(self.store.list(AUTHORITIES)).items
         self.assertNotIn(b"PRIVATE", item.value)
         opened = SEALER.unseal(item.key, item.value)

@@ -198,7 +198,11 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(self.dial().end.calls[1], ("config", 2, b'{"applications":[]}'))
 
     def test_renewal(self) -> None:
-        """A certificate is asked for under the name of the certificate that is there, once at a time."""
+        """
+        A certificate is asked for under the name of the certificate that is there, once at a time.
+
+        Security row 37.
+        """
         dialled = self.dial()
         for _ in range(3):
             dialled.end.session.send_renew(b'{"csr": "CSR"}')

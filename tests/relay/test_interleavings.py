@@ -152,7 +152,11 @@ class InterleavingTests(SynchronousTestCase):
     @settings(max_examples=100, deadline=None)
     @given(STEPS)
     def test_any_order(self, steps: list[tuple[Any, ...]]) -> None:
-        """In any order of events, no connector ever serves somebody as somebody else."""
+        """
+        In any order of events, no connector ever serves somebody as somebody else.
+
+        Security row 35.
+        """
         self.patch(edge_link, "EDGE_SETTINGS", TunnelSettings(max_principals=4))
         life = Life(self)
         for name, *arguments in steps:

@@ -136,7 +136,11 @@ class NumbersTests(SynchronousTestCase):
     @settings(max_examples=100)
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 2), st.booleans()), max_size=40))
     def test_never_somebody_else(self, steps: list[tuple[str, int, bool]]) -> None:
-        """In any order of requests, changes and ends, a number means the request's user to the peer."""
+        """
+        In any order of requests, changes and ends, a number means the request's user to the peer.
+
+        Security row 43.
+        """
         numbers, peer = self.numbers(3)
         for key, version, ends in steps:
             if ends:

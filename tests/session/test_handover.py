@@ -121,7 +121,11 @@ class HandoverTests(EdgeTestCase):
         self.spend()
 
     def test_thirty_seconds(self) -> None:
-        """A ticket is good for 30 seconds."""
+        """
+        A ticket is good for 30 seconds.
+
+        Security row 15.
+        """
         self.pass_time(TICKET_SECONDS - 1)
         late = ticket_of(self.edge.handover.make_ticket(self.request, self.session_id))
         self.spend()

@@ -85,7 +85,11 @@ class KeyringTests(EdgeTestCase):
         self.assertEqual(self.numbers(), ["2"])
 
     def test_sealed_at_rest(self) -> None:
-        """The ring in the store opens only with the key outside of it."""
+        """
+        The ring in the store opens only with the key outside of it.
+
+        Security row 41.
+        """
         self.assertNotIn(b"secret", self.stored("/appproxy/1/keys/cookie/1"))
         self.edge.keyring.stop()
         thief = Keyring(self.real_store, Sealer(b"x" * 32), self.clock, 3600.0)

@@ -60,7 +60,11 @@ class OpeningTests(EdgeTestCase):
         self.assertEqual(self.edge.store.reads, [])
 
     def test_other_host(self) -> None:
-        """A cookie of one host is worthless at another, also after it was opened at its own."""
+        """
+        A cookie of one host is worthless at another, also after it was opened at its own.
+
+        Security row 43.
+        """
         session_id = self.begin_session()
         cookie = self.edge.sessions.cookie(session_id, WIKI_HOST)
         self.edge.sessions.open_cookie(cookie, WIKI_HOST)
@@ -476,7 +480,11 @@ class RecordTests(EdgeTestCase):
     lifetimes = ShortLives(idle_lifetime=120.0)
 
     def test_sealed(self) -> None:
-        """Neither tokens nor claims can be read in the store."""
+        """
+        Neither tokens nor claims can be read in the store.
+
+        Security row 41.
+        """
         session_id = self.begin_session(id_token="CANARY-id", refresh_token="CANARY-refresh")
         listing = self.successResultOf(self.real_store.list("/appproxy/1/"))
         everything = b"".join(item.value for item in listing.items)
@@ -496,7 +504,11 @@ class RecordTests(EdgeTestCase):
             self.assertIsNotNone(self.edge.sessions.open_cookie(cookie, WIKI_HOST))
 
     def test_refreshed_claims(self) -> None:
-        """A record that is written anew brings its claims to every edge."""
+        """
+        A record that is written anew brings its claims to every edge.
+
+        Security row 19.
+        """
 
         session_id = self.begin_session()
         cookie = self.edge.sessions.cookie(session_id, WIKI_HOST)

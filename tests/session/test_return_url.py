@@ -64,7 +64,11 @@ class ReturnTargetTests(SynchronousTestCase):
         self.assertLessEqual(len(result), RETURN_TARGET_LIMIT)
 
     def test_hostile_spellings(self) -> None:
-        """No spelling of another host gets through, in either encoding."""
+        """
+        No spelling of another host gets through, in either encoding.
+
+        Security row 12.
+        """
         count = 0
         for parts in product(BEGINNINGS, MIDDLES, ENDS):
             text = "".join(parts)
@@ -77,7 +81,11 @@ class ReturnTargetTests(SynchronousTestCase):
     @settings(max_examples=200)
     @given(target=st.binary(max_size=200) | st.text(alphabet="/\\.?#@:%2fe \t", max_size=30).map(str.encode))
     def test_any_bytes(self, target: bytes) -> None:
-        """Nor do any other bytes."""
+        """
+        Nor do any other bytes.
+
+        Security row 12.
+        """
         self.assert_safe(target)
         self.assert_safe(b"/" + target)
 

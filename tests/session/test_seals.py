@@ -54,7 +54,11 @@ class SealTests(SynchronousTestCase):
     @settings(max_examples=200)
     @given(token=st.binary(max_size=120) | st.text(alphabet="AQab_-=", max_size=120).map(str.encode))
     def test_rubbish(self, token: bytes) -> None:
-        """Whatever bytes come, the answer is one and the same refusal."""
+        """
+        Whatever bytes come, the answer is one and the same refusal.
+
+        Security row 42.
+        """
         with self.assertRaises(BadSeal):
             SealKeys(SECRETS, 2).unseal(Purpose.SESSION_COOKIE, b"host", token)
 
@@ -76,7 +80,11 @@ class SealTests(SynchronousTestCase):
                 self.keys.unseal(Purpose.TICKET, b"host", each)
 
     def test_nonces_differ(self) -> None:
-        """The same data is never sealed to the same token."""
+        """
+        The same data is never sealed to the same token.
+
+        Security row 41.
+        """
         tokens = {self.keys.seal(Purpose.TICKET, b"host", b"data") for _ in range(500)}
         self.assertEqual(len(tokens), 500)
 

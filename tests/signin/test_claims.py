@@ -68,7 +68,11 @@ class ClaimsTests(SynchronousTestCase):
         self.assertEqual(self.principal(preferred_username="ada").user_principal_name, "")
 
     def test_principal_names_of_attackers(self) -> None:
-        """A principal name has exactly one at sign, two sides, and nothing that steers other parsers."""
+        """
+        A principal name has exactly one at sign, two sides, and nothing that steers other parsers.
+
+        Security row 17.
+        """
         for name in (
             "ada@example.com@evil.test", "@example.com", "ada@", "@", "ada@@example.com", "ada@exa mple.com",
             "a/da@example.com", "EVIL\\ada@example.com", '"ada"@example.com', "<ada@example.com>", "a,b@x",
@@ -79,7 +83,11 @@ class ClaimsTests(SynchronousTestCase):
             self.assert_problem(onprem_upn=name)
 
     def test_mail_needs_verification(self) -> None:
-        """An address that the provider did not verify is anybody's (nOAuth)."""
+        """
+        An address that the provider did not verify is anybody's (nOAuth).
+
+        Security row 17.
+        """
         for verified in (False, None, "false", 0, "yes", 1, [True]):
             principal = self.principal(email="ceo@example.com", email_verified=verified)
             self.assertEqual((principal.mail, principal.user_principal_name), ("", ""), verified)
@@ -111,7 +119,11 @@ class ClaimsTests(SynchronousTestCase):
             self.assert_problem(groups=groups)
 
     def test_header_injection(self) -> None:
-        """No claim carries line breaks or other control characters on."""
+        """
+        No claim carries line breaks or other control characters on.
+
+        Security row 28.
+        """
         for text in ("Ada\r\nX-Admin: 1", "a\x00", "a\x1b[31m", "a\u2028b", "a\x85b"):
             self.assert_problem(name=text)
             self.assert_problem(onprem_sam_account_name=text)
@@ -140,7 +152,11 @@ class ClaimsTests(SynchronousTestCase):
         )
     )
     def test_any_claims(self, claims: dict[str, Any]) -> None:
-        """Whatever the claims, a principal is printable and has at most one at sign in its name."""
+        """
+        Whatever the claims, a principal is printable and has at most one at sign in its name.
+
+        Security row 17.
+        """
         try:
             principal = self.mapping.principal("issuer", claims)
         except ClaimsProblem:

@@ -83,7 +83,11 @@ class IdTokenTests(SynchronousTestCase):
         self.assertEqual({name for _, name in cases}, ALGORITHMS)
 
     def test_none(self) -> None:
-        """An unsigned token is nothing, however C{none} is spelled, with or without a signature."""
+        """
+        An unsigned token is nothing, however C{none} is spelled, with or without a signature.
+
+        Security row 16.
+        """
         names: list[Any] = [
             "none",
             "None",
@@ -104,7 +108,11 @@ class IdTokenTests(SynchronousTestCase):
                 self.assert_problem(token, "algorithm", "malformed")
 
     def test_hmac_with_the_public_key(self) -> None:
-        """The public key is no shared secret (algorithm confusion), in any form of it."""
+        """
+        The public key is no shared secret (algorithm confusion), in any form of it.
+
+        Security row 16.
+        """
         public = rsa_key().public_key()
         secrets = [
             public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
@@ -129,7 +137,11 @@ class IdTokenTests(SynchronousTestCase):
             verify_id_token(token, keys, EXPECTED, NOW)
 
     def test_key_type_mismatch(self) -> None:
-        """A key verifies only what its type signs; the header cannot bend it."""
+        """
+        A key verifies only what its type signs; the header cannot bend it.
+
+        Security row 16.
+        """
         keys = parse_key_set({"keys": [public_jwk(ec_key(), kid="k1")]})
         for algorithm in ("RS256", "PS256"):
             with self.assertRaises(UnknownKey):
@@ -188,18 +200,30 @@ class IdTokenTests(SynchronousTestCase):
                 self.verify(token[:place] + swapped + token[place + 1 :])
 
     def test_issuer(self) -> None:
-        """Only the configured issuer, to the byte."""
+        """
+        Only the configured issuer, to the byte.
+
+        Security row 16.
+        """
         for issuer in (ISSUER + "/", ISSUER.upper(), "https://evil.test", "", None, [ISSUER], 7):
             self.assert_problem(self.changed(iss=issuer), "issuer")
 
     def test_audience(self) -> None:
-        """Only tokens for us."""
+        """
+        Only tokens for us.
+
+        Security row 16.
+        """
         for audience in ("other", CLIENT_ID + " ", "", None, [], ["other"], {CLIENT_ID: 1}, 7, [[CLIENT_ID]]):
             self.assert_problem(self.changed(aud=audience), "audience")
         self.verify(self.changed(aud=[CLIENT_ID]))
 
     def test_authorized_party(self) -> None:
-        """With several audiences the token says that it was made for us; if it says so, it must be us."""
+        """
+        With several audiences the token says that it was made for us; if it says so, it must be us.
+
+        Security row 16.
+        """
         self.assert_problem(self.changed(aud=[CLIENT_ID, "other"]), "authorized_party")
         self.assert_problem(self.changed(aud=[CLIENT_ID, "other"], azp="other"), "authorized_party")
         self.assert_problem(self.changed(azp="other"), "authorized_party")
@@ -217,7 +241,11 @@ class IdTokenTests(SynchronousTestCase):
             self.assert_problem(self.changed(sub=subject), "subject")
 
     def test_times(self) -> None:
-        """Expired, not yet valid, and from the future are refused beyond the leeway, and not within."""
+        """
+        Expired, not yet valid, and from the future are refused beyond the leeway, and not within.
+
+        Security row 16.
+        """
         self.assert_problem(self.changed(exp=NOW - 60), "expired")
         self.assert_problem(self.changed(iat=NOW + 61), "issued_in_future")
         self.assert_problem(self.changed(nbf=NOW + 61), "not_yet_valid")
@@ -229,7 +257,11 @@ class IdTokenTests(SynchronousTestCase):
         self.assert_problem(self.changed(iat=None), "time_missing")
 
     def test_huge_end(self) -> None:
-        """A token that is to be good for ever was made by nobody sane."""
+        """
+        A token that is to be good for ever was made by nobody sane.
+
+        Security row 16.
+        """
         for end in (NOW + MAXIMUM_LIFETIME_SECONDS + 1, 1e300, 10**400, 2**63):
             self.assert_problem(self.changed(exp=end), "lifetime", "time_malformed", "claims_malformed")
 
@@ -245,7 +277,11 @@ class IdTokenTests(SynchronousTestCase):
             self.assert_problem(signed(payload), "claims_malformed", "time_malformed")
 
     def test_claims_are_an_object(self) -> None:
-        """A genuine signature over anything else than an object proves nothing."""
+        """
+        A genuine signature over anything else than an object proves nothing.
+
+        Security row 16.
+        """
         for payload in (b"[]", b'"ada"', b"7", b"null", b"true", b"", b"{", b"\xff\xfe", b"[" * 100_000):
             self.assert_problem(signed(payload), "claims_malformed", "malformed")
 

@@ -36,7 +36,11 @@ class PendingTests(SynchronousTestCase):
             self.assertEqual(again.verifier(each), pending.verifier(each))
 
     def test_bounded(self) -> None:
-        """There are eight at most; the oldest goes."""
+        """
+        There are eight at most; the oldest goes.
+
+        Security row 14.
+        """
         pending = no_pending()
         for number in range(20):
             pending = pending.started(wanted(f"/{number}"), NOW + number)

@@ -162,7 +162,11 @@ class KeyTests(ProviderTestCase):
         self.assertEqual(self.count(), 2)
 
     def test_unknown_ids_are_throttled(self) -> None:
-        """Made-up key ids cause at most one request in half a minute."""
+        """
+        Made-up key ids cause at most one request in half a minute.
+
+        Security row 16.
+        """
         self.successResultOf(self.redeem())
         self.pass_time(REFETCH_SECONDS)
         for number in range(10):

@@ -34,7 +34,11 @@ class SignInTests(World):
         self.assertEqual(self.fake.requests, [])
 
     def test_redirects_tell_nothing(self) -> None:
-        """No redirect may be kept, or tell the next site where it came from; none has a body."""
+        """
+        No redirect may be kept, or tell the next site where it came from; none has a body.
+
+        Security row 15.
+        """
         browser = self.browser()
         replies = [browser.open(WIKI + "/")]
         replies.append(browser.get(self.fake.authorize(replies[-1].location)))
@@ -46,7 +50,11 @@ class SignInTests(World):
             self.assertEqual(reply.body, b"")
 
     def test_new_id_at_each_sign_in(self) -> None:
-        """A session from before the sign-in is dead after it, and the new one has another id."""
+        """
+        A session from before the sign-in is dead after it, and the new one has another id.
+
+        Security row 13.
+        """
         browser = self.browser()
         old = self.begin_session()
         cookie = self.edge.sessions.cookie(old, b"auth.example.com").decode()
@@ -99,7 +107,11 @@ class SignInTests(World):
             self.assertEqual(landed, f"{WIKI}/tab{number}")
 
     def test_a_hundred_browsers(self) -> None:
-        """A hundred browsers at once do not disturb each other."""
+        """
+        A hundred browsers at once do not disturb each other.
+
+        Security row 14.
+        """
         browsers = [self.browser() for _ in range(100)]
         departures = [browser.open(WIKI + "/") for browser in browsers]
         for number, (browser, departure) in enumerate(zip(browsers, departures, strict=True)):
@@ -149,7 +161,11 @@ class SignInTests(World):
         self.assertEqual(browser.follow(arrival), WIKI + "/x")
 
     def test_provider_down(self) -> None:
-        """While the provider cannot be reached, a page says so, with 503."""
+        """
+        While the provider cannot be reached, a page says so, with 503.
+
+        Security row 44.
+        """
         self.agent.down = True
         reply = self.browser().open(WIKI + "/")
         self.assertEqual(reply.status, 503)
@@ -207,7 +223,11 @@ class CallbackTests(World):
         self.assertEqual(self.user.get(self.callback).status, 303)
 
     def test_duplicates(self) -> None:
-        """A parameter that stands twice is refused, whichever it is."""
+        """
+        A parameter that stands twice is refused, whichever it is.
+
+        Security row 14.
+        """
         for name in ("code", "state", "iss"):
             self.setUp()
             query = urlsplit(self.callback).query
@@ -403,7 +423,11 @@ class SignOutTests(World):
         self.assertEqual(self.edge.ended, [])
 
     def test_everywhere(self) -> None:
-        """The button ends the session at every host, and then at the provider."""
+        """
+        The button ends the session at every host, and then at the provider.
+
+        Security row 20.
+        """
         reply = self.post()
         self.assertEqual(self.edge.ended, [self.session_id])
         for url in (WIKI, MAIL, AUTH):
@@ -419,7 +443,11 @@ class SignOutTests(World):
         self.assertNotIn(SESSION, self.user.cookies(WIKI))
 
     def test_foreign_origin(self) -> None:
-        """No other site can sign anybody out, nor can whoever does not say where from."""
+        """
+        No other site can sign anybody out, nor can whoever does not say where from.
+
+        Security row 20.
+        """
         for origin in (
             MAIL,
             "https://evil.test",
@@ -515,7 +543,11 @@ class OtherPagesTests(World):
     """The rest of what stands below C{/.appproxy/}."""
 
     def test_session(self) -> None:
-        """A script learns the user's name and the session's end, and no secret."""
+        """
+        A script learns the user's name and the session's end, and no secret.
+
+        Security row 25.
+        """
         user = self.browser()
         user.sign_in(WIKI + "/")
         reply = user.get(WIKI + "/.appproxy/session")
@@ -556,6 +588,19 @@ class OtherPagesTests(World):
             self.assertEqual(reply.status, 405)
             self.assertIn("GET", (reply.headers.getRawHeaders("allow") or [""])[0])
 
+    def test_no_sign_out_by_others(self) -> None:
+        """
+        There is no sign-out without the user's browser yet: a logout token is not read and ends nothing.
+
+        Security row 20.
+        """
+        user = self.browser()
+        user.sign_in(WIKI + "/")
+        body = b"logout_token=eyJhbGciOiJub25lIn0.e30."
+        for host in (AUTH, WIKI):
+            self.assertEqual(user.request("POST", f"{host}/.appproxy/backchannel-logout", body).status, 404)
+        self.assertEqual(user.get(WIKI + "/.appproxy/session").status, 200)
+
     def test_every_page_is_protected(self) -> None:
         """No page of ours can be framed, sniffed, kept or made to run a script."""
         user = self.browser()
@@ -574,7 +619,11 @@ class OtherPagesTests(World):
         self.assertEqual(user.get(MAIL + "/.appproxy/session").status, 401)
 
     def test_overload(self) -> None:
-        """When too many wait for a provider that hangs, the next is turned away at once."""
+        """
+        When too many wait for a provider that hangs, the next is turned away at once.
+
+        Security row 42.
+        """
         from appproxy.signin import answering
 
         self.patch(answering, "MAXIMUM_WAITING", 3)

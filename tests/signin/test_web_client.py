@@ -100,11 +100,19 @@ class WebClientTests(SynchronousTestCase):
             json_object(answer)
 
     def test_too_large(self) -> None:
-        """An answer without end is not read to its end."""
+        """
+        An answer without end is not read to its end.
+
+        Security row 30.
+        """
         self.failureResultOf(self.ask("/huge"), ProviderError)
 
     def test_no_redirects(self) -> None:
-        """A redirect is an answer, not an order."""
+        """
+        A redirect is an answer, not an order.
+
+        Security row 29.
+        """
         self.assertEqual(self.successResultOf(self.ask("/redirect")).status, 302)
         self.assertEqual(len(self.pages.headers), 1)
 

@@ -285,7 +285,11 @@ class StallTests(SynchronousTestCase):
     """One stalled stream, many busy ones."""
 
     def test_stalled_stream_blocks_nobody(self) -> None:
-        """While one reader stalls, a hundred others get everything, and memory stays bounded."""
+        """
+        While one reader stalls, a hundred others get everything, and memory stays bounded.
+
+        Security row 31.
+        """
         pair = Pair()
         stalled, stalled_server = pair.exchange()
         stream_of(stalled).pause()
