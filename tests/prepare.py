@@ -22,13 +22,19 @@ PACKAGES: Final[Mapping[str, str]] = {
     "curl": "curl",
     "openssl": "openssl",
     "wrk": "wrk",
+    "haproxy": "haproxy",
 }
 """The command that a test runs, and the Debian package that brings it."""
 
 Which = Callable[[str], str | None]
 
 
-def missing_packages(which: Which = shutil.which) -> list[str]:
+def find_command(name: str) -> str | None:
+    """Where a command is; servers are where only root looks for them."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+
+def missing_packages(which: Which = find_command) -> list[str]:
     """Packages of which the command is not there."""
     return [package for command, package in PACKAGES.items() if which(command) is None]
 
@@ -48,7 +54,8 @@ def prepare() -> None:
         tell(f"missing: {' '.join(packages)}; tests that need them are skipped")
         return
     tell(f"installing {' '.join(packages)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # RUNLEVEL=1: a server that is installed does not start to serve.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in install_commands(packages):
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:

@@ -64,13 +64,14 @@ class EdgeListen(Model):
 
     @ivar public_port: the https port that browsers use; 0 = that of the first https address.
     @ivar front_end: what takes HTTP/1.1 requests for applications.
+    @ivar proxy_protocol_from: balancers, which have to say whose connection it is.
     """
 
     https: Annotated[tuple[ListenText, ...], NotEmpty] = (":443",)
     http: tuple[ListenText, ...] = (":80",)
     public_port: Annotated[StrictInt, Field(ge=0, le=65535)] = 0
     front_end: Literal["channel", "site"] = "channel"
-    proxy_protocol_from: Annotated[tuple[NetworkText, ...], later([])] = ()
+    proxy_protocol_from: tuple[NetworkText, ...] = ()
 
     @property
     def port(self) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -176,6 +177,7 @@ class EdgeService(DaemonService):
     ) -> None:
         settings = self._settings
         limit = ConnectionLimit(settings.limits.connections, settings.limits.connections_per_address)
+        balancers = tuple(map(ip_network, settings.listen.proxy_protocol_from))
         door = build_front_door(settings, self._certificates, web, tunnels, authority, self.reactor)
         door.show(identity.current)
         identity.changed(door.show)
@@ -183,7 +185,13 @@ class EdgeService(DaemonService):
             for text in settings.listen.https:
                 address = ListenAddress.parse(text)
                 self._ports += await listen(
-                    self.reactor, address, door.choose, self.reactor, tls=self._tls, limit=limit
+                    self.reactor,
+                    address,
+                    door.choose,
+                    self.reactor,
+                    tls=self._tls,
+                    limit=limit,
+                    balancers=balancers,
                 )
             for text in settings.listen.http:
                 self._ports += await listen_plain(
@@ -191,6 +199,7 @@ class EdgeService(DaemonService):
                     ListenAddress.parse(text),
                     lambda peer: web.plain_channel(_host_of(peer)),
                     limit=limit,
+                    balancers=balancers,
                 )
         except (CannotListenError, OSError) as error:
             raise CannotStart(EXIT_UNAVAILABLE, f"cannot listen: {error}") from error

@@ -30,6 +30,7 @@ from zope.interface import directlyProvides
 
 from appproxy.transport import client_hello
 from appproxy.transport.addresses import BACKLOG, ListenAddress
+from appproxy.transport.balanced import BalancedFactory, Networks
 from appproxy.transport.client_hello import NEED_MORE, NOT_TLS, ClientHello
 from appproxy.transport.contexts import ServerContext
 from appproxy.transport.handshaking import Handshaking, TlsLayer
@@ -318,6 +319,7 @@ def listen(
     *,
     tls: TlsLayer | None = None,
     limit: ConnectionLimit | None = None,
+    balancers: Networks = (),
     share: bool = False,
 ) -> Deferred[list[IListeningPort]]:
     """
@@ -325,11 +327,14 @@ def listen(
 
     @param tls: the layer to use; Twisted's own by default.
     @param limit: shared with other listeners where it should count for all.
+    @param balancers: who has to say whose connection it is, and is believed (L{appproxy.transport.balanced}).
     @param share: let other processes bind the same port.
     @return: fires with the ports; fails with L{CannotListenError}.
     """
     layer = tls or StockTls(clock)
-    factory = PeekingFactory(choose, clock, layer, limit or ConnectionLimit())
+    factory: Factory = PeekingFactory(choose, clock, layer, limit or ConnectionLimit())
+    if balancers:
+        factory = BalancedFactory(factory, balancers, clock)
     return execute(_open, reactor, address, factory, 0o600, share, immediate=layer.immediate)
 
 
@@ -339,6 +344,7 @@ def listen_plain(
     build: Callable[[IAddress], IProtocol | None],
     *,
     limit: ConnectionLimit | None = None,
+    balancers: Networks = (),
     mode: int = 0o660,
     share: bool = False,
 ) -> Deferred[list[IListeningPort]]:
@@ -346,10 +352,14 @@ def listen_plain(
     Accept connections without TLS.
 
     @param build: makes a protocol for a peer; L{None} hangs up. A C{Factory.buildProtocol} fits.
+    @param balancers: as in L{listen}.
     @param mode: permissions of a Unix socket.
     @return: fires with the ports; fails with L{CannotListenError}.
     """
-    return execute(_open, reactor, address, PlainFactory(build, limit or ConnectionLimit()), mode, share)
+    factory: Factory = PlainFactory(build, limit or ConnectionLimit())
+    if balancers:
+        factory = BalancedFactory(factory, balancers, reactor)
+    return execute(_open, reactor, address, factory, mode, share)
 
 
 def _open(

@@ -134,17 +134,23 @@ class EdgeTests(SynchronousTestCase):
 
     def test_later_keys(self) -> None:
         """A key of a later stage takes its default and nothing else."""
-        self.settings(DOMAIN + "[listen]\nproxy_protocol_from = []\n")
+        self.settings(DOMAIN + '[session]\nrefresh_interval = "10m"\n')
         self.assertEqual(
-            read(
-                DOMAIN
-                + '[listen]\nproxy_protocol_from = ["10.0.0.5/32"]\n[store]\nurl = "etcd:https://e:1"\n'
-            ),
+            read(DOMAIN + '[session]\nrefresh_interval = "5m"\n[store]\nurl = "etcd:https://e:1"\n'),
             [
-                "3: listen.proxy_protocol_from: not supported yet; leave it out, or write []",
+                '3: session.refresh_interval: not supported yet; leave it out, or write "10m"',
                 '5: store.url: "etcd:" is not supported yet; write "sqlite:" and a path',
             ],
         )
+
+    def test_balancers(self) -> None:
+        """Balancers are networks or addresses; anything else is refused."""
+        listen = '[listen]\nproxy_protocol_from = ["10.0.0.5/32", "fd00::/64"]\n'
+        self.assertEqual(
+            self.settings(DOMAIN + listen).listen.proxy_protocol_from, ("10.0.0.5/32", "fd00::/64")
+        )
+        problems = read(DOMAIN + '[listen]\nproxy_protocol_from = ["balancer", "10.0.0.0/33"]\n')
+        self.assertEqual(len(problems), 2)  # type: ignore[arg-type]
 
     def test_plugins(self) -> None:
         """Folders are relative to the file like every path."""

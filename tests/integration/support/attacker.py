@@ -111,12 +111,14 @@ class Wire:
         alpn: tuple[str, ...] = (),
         certificate: Path | None = None,
         verify: bool = True,
+        source: str = "127.0.0.1",
     ) -> None:
         """
         Connect and shake hands.
 
         @param server_name: of the handshake; L{None} for none.
         @param certificate: a PEM file with key and chain to show.
+        @param source: the loopback address to come from.
         """
         context = ssl.create_default_context(cafile=ca_file)
         context.check_hostname = verify and server_name is not None
@@ -126,7 +128,7 @@ class Wire:
             context.set_alpn_protocols(list(alpn))
         if certificate is not None:
             context.load_cert_chain(certificate)
-        plain = socket.create_connection(("127.0.0.1", port), SECONDS)
+        plain = socket.create_connection(("127.0.0.1", port), SECONDS, (source, 0))
         try:
             self.socket = context.wrap_socket(plain, server_hostname=server_name)
         except BaseException:

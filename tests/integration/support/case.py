@@ -5,7 +5,6 @@ The base of integration tests.
 from __future__ import annotations
 
 import atexit
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeVar
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.support.processes import Running
+from tests.prepare import find_command
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class IntegrationTestCase(SynchronousTestCase):
 
     def need(self, *commands: str) -> None:
         """Skip the test, and say why, where a command is missing."""
-        missing = [command for command in commands if shutil.which(command) is None]
+        missing = [command for command in commands if find_command(command) is None]
         if missing:
             raise SkipTest(f"not installed: {', '.join(missing)}")
 
