@@ -23,6 +23,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "openssl": "openssl",
     "wrk": "wrk",
     "haproxy": "haproxy",
+    "tinyproxy": "tinyproxy",
 }
 """The command that a test runs, and the Debian package that brings it."""
 

@@ -15,12 +15,14 @@ import click
 
 from appproxy.cli.failures import FAILED, SERVER_AWAY, failed, problems_found
 from appproxy.cli.output import shown, tell
-from appproxy.config.connector import load_connector
-from appproxy.config.relay import load_relay
+from appproxy.config.connector import ConnectorSettings, load_connector
+from appproxy.config.relay import RelaySettings, load_relay
+from appproxy.config.secrets import SecretUnavailable
 from appproxy.pki.enrolment_client import EnrolmentFailed, WrongAuthority, enroll
 from appproxy.pki.enrolment_messages import EnrolmentRefused, is_name
 from appproxy.pki.identity import Identity
 from appproxy.pki.join_token import MAXIMUM_TOKEN_LENGTH, BadToken, JoinToken, parse_token
+from appproxy.transport.connect_proxy import ConnectProxy
 
 CONFIGURATION: Final = {
     "connector": Path("/etc/appproxy/connector.toml"),
@@ -49,9 +51,10 @@ def enroll_command(config: Path | None, token_file: str | None) -> None:
     if token.role not in CONFIGURATION:
         raise failed(f"this token makes an {token.role}; enroll is for connectors and relays")
     path = config or CONFIGURATION[token.role]
-    directory = _identity_folder(token.role, path)
+    settings = _settings(token.role, path)
+    directory = settings.identity
     owner = _owner(directory)
-    identity = _enroll(token, directory)
+    identity = _enroll(token, directory, _proxy(settings))
     _give(directory, owner)
     tell(_next_step(identity, path))
 
@@ -78,17 +81,27 @@ def _token_text(token_file: str | None) -> str:
     return str(click.prompt("Join token (it is not shown)", hide_input=True, err=True))
 
 
-def _identity_folder(role: str, path: Path) -> Path:
+def _settings(role: str, path: Path) -> ConnectorSettings | RelaySettings:
     environment: Mapping[str, str] = os.environ
     settings = load_relay(path, environment) if role == "relay" else load_connector(path, environment)
     if isinstance(settings, list):
         raise problems_found(settings)
-    return settings.identity
+    return settings
 
 
-def _enroll(token: JoinToken, directory: Path) -> Identity:
+def _proxy(settings: ConnectorSettings | RelaySettings) -> ConnectProxy | None:
+    """Relays stand where connectors can dial them: they need no way out."""
+    if isinstance(settings, RelaySettings):
+        return None
     try:
-        return enroll(token, directory, _own_name())
+        return settings.proxy.connect_proxy()
+    except SecretUnavailable as error:
+        raise failed(f"proxy.password_file: {error}") from None
+
+
+def _enroll(token: JoinToken, directory: Path, proxy: ConnectProxy | None) -> Identity:
+    try:
+        return enroll(token, directory, _own_name(), proxy=proxy)
     except EnrolmentRefused as error:
         raise failed(_REFUSALS.get(error.reason, f"the edge refuses: {error.reason}")) from None
     except WrongAuthority as error:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, model_validator
 
 from appproxy.config.allowed_backends import AllowedBackend
 from appproxy.config.common import LogSettings, TlsSettings, read_settings
@@ -22,8 +22,10 @@ from appproxy.config.fields import (
     PositiveDuration,
     later,
 )
+from appproxy.config.secrets import SecretUnavailable, read_secret
 from appproxy.model.application import PLANNED_SIGN_ON_MODES, Model
 from appproxy.model.problems import Problem
+from appproxy.transport.connect_proxy import ConnectProxy
 
 
 def _allowed_backend(value: str) -> str:
@@ -40,12 +42,46 @@ def _sign_on_mode(value: object) -> object:
 SignOnMode = Annotated[Literal["none", "headers"], BeforeValidator(_sign_on_mode)]
 
 
-class ProxySettings(Model):
-    """C{[proxy]}: a later stage."""
+def _proxy_url(value: str) -> str:
+    if value:
+        ConnectProxy.parse(value)
+    return value
 
-    url: Annotated[str, later("")] = ""
-    username: Annotated[str, later("")] = ""
-    password_file: Annotated[OptionalFilePath, later("")] = None
+
+class ProxySettings(Model):
+    """
+    C{[proxy]}: the HTTP proxy through which edges and relays are dialled.
+
+    @ivar url: empty to dial them directly.
+    """
+
+    url: Annotated[str, AfterValidator(_proxy_url)] = ""
+    username: str = ""
+    password_file: OptionalFilePath = None
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if not self.url and (self.username or self.password_file):
+            raise ValueError("a user or password of a proxy needs proxy.url")
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("proxy.username and proxy.password_file go together")
+        ConnectProxy.parse(self.url or "http://unused:1", self.username)
+        return self
+
+    def connect_proxy(self) -> ConnectProxy | None:
+        """
+        The proxy, if there is one.
+
+        @raise SecretUnavailable: if the password cannot be read.
+        """
+        if not self.url:
+            return None
+        if self.password_file is None:
+            return ConnectProxy.parse(self.url)
+        try:
+            return ConnectProxy.parse(self.url, self.username, read_secret(self.password_file))
+        except ValueError:
+            raise SecretUnavailable(f"{self.password_file} holds characters that no password has") from None
 
 
 class BackendSettings(Model):

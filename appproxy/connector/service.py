@@ -17,6 +17,7 @@ from appproxy.config.daemon import (
     DaemonOptions,
     DaemonService,
 )
+from appproxy.config.secrets import SecretUnavailable
 from appproxy.connector.allow_list import AllowList
 from appproxy.connector.backends import Backends
 from appproxy.connector.numbers import ConnectorNumbers
@@ -25,6 +26,7 @@ from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import BadCertificate as BadAuthority
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.turn import end_of_turn
@@ -86,6 +88,7 @@ class ConnectorService(DaemonService):
                 make_end,
                 TunnelSettings(max_streams=settings.limits.streams),
                 self._tls,
+                self._proxy(),
             )
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
@@ -193,6 +196,12 @@ class ConnectorService(DaemonService):
     def _current_identity(self) -> Identity:
         assert self._identity is not None, "loaded before anything dials"
         return self._identity
+
+    def _proxy(self) -> ConnectProxy | None:
+        try:
+            return self._settings.proxy.connect_proxy()
+        except SecretUnavailable as error:
+            raise CannotStart(EXIT_CONFIGURATION, f"proxy.password_file: {error}") from error
 
     def _backends(self, allow_list: AllowList) -> Backends:
         backend = self._settings.backend

@@ -37,6 +37,7 @@ from appproxy.pki.enrolment_messages import (
 from appproxy.pki.identity import Enrolment, Identity, create_key_and_csr, save
 from appproxy.pki.join_token import JoinToken
 from appproxy.transport.addresses import HostPort
+from appproxy.transport.connect_proxy import INSPECTED, ConnectProxy, ProxyRefused
 
 _READ_SIZE: Final = 16 << 10
 
@@ -50,7 +51,11 @@ class WrongAuthority(EnrolmentFailed):
 
 
 def enroll(
-    token: JoinToken, directory: Path, name: str = "", now: Callable[[], float] = time.time
+    token: JoinToken,
+    directory: Path,
+    name: str = "",
+    now: Callable[[], float] = time.time,
+    proxy: ConnectProxy | None = None,
 ) -> Identity:
     """
     Enrol, and wait for it.
@@ -59,6 +64,7 @@ def enroll(
         same certificate if the answer to an earlier one was lost.
     @param name: what to be called, unless the token says.
     @param now: the calendar's time in seconds.
+    @param proxy: the way out.
     @raise EnrolmentRefused: if the edge says no.
     @raise WrongAuthority: if no address is the token's edge.
     @raise EnrolmentFailed: if no address answers as it should.
@@ -66,7 +72,7 @@ def enroll(
     """
     csr = create_key_and_csr(directory)
     request = EnrolmentRequest(secret=token.secret, csr=csr.decode(), name=name)
-    answer, root = _ask_any(token, encode_request(request), now)
+    answer, root = _ask_any(token, encode_request(request), now, proxy)
     try:
         addresses = tuple(str(HostPort.parse(address)) for address in answer.addresses) or token.addresses
     except ValueError as error:
@@ -79,14 +85,14 @@ def enroll(
 
 
 def _ask_any(
-    token: JoinToken, request: bytes, now: Callable[[], float]
+    token: JoinToken, request: bytes, now: Callable[[], float], proxy: ConnectProxy | None
 ) -> tuple[EnrolmentAnswer, x509.Certificate]:
     """The answer of the first address that gives one, and the root that the token pins."""
     failures: dict[str, Exception] = {}
     for address in token.addresses:
         try:
-            return _ask(HostPort.parse(address), token, request, now)
-        except (OSError, SSL.Error, BadMessage, EnrolmentFailed) as error:
+            return _ask(HostPort.parse(address), token, request, now, proxy)
+        except (OSError, SSL.Error, BadMessage, EnrolmentFailed, ProxyRefused) as error:
             failures[address] = error
     is_wrong = any(isinstance(error, WrongAuthority) for error in failures.values())
     message = "; ".join(f"{address}: {_told(error)}" for address, error in failures.items())
@@ -102,10 +108,13 @@ def _told(error: Exception) -> str:
 
 
 def _ask(
-    address: HostPort, token: JoinToken, request: bytes, now: Callable[[], float]
+    address: HostPort, token: JoinToken, request: bytes, now: Callable[[], float], proxy: ConnectProxy | None
 ) -> tuple[EnrolmentAnswer, x509.Certificate]:
     deadline = now() + DEADLINE
-    with socket.create_connection((address.connect_host, address.port), timeout=DEADLINE) as raw:
+    near = proxy.address if proxy else address
+    with socket.create_connection((near.connect_host, near.port), timeout=DEADLINE) as raw:
+        if proxy is not None:
+            _pass(raw, proxy, address)
         conversation = _Conversation(raw, token.connect_host, lambda: deadline - now())
         root = _pinned_root(conversation.handshake(), token, now())
         conversation.send(request)
@@ -115,6 +124,17 @@ def _ask(
         return decode_answer(message), root
 
 
+def _pass(raw: socket.socket, proxy: ConnectProxy, target: HostPort) -> None:
+    """Have the proxy connect us; a server of TLS says nothing before we do."""
+    raw.sendall(proxy.request(target))
+    data = b""
+    while not proxy.answer_size(data):
+        received = raw.recv(_READ_SIZE)
+        if not received:
+            raise EnrolmentFailed(f"the proxy {proxy.address} hangs up without an answer")
+        data += received
+
+
 def _pinned_root(chain: list[x509.Certificate], token: JoinToken, now: float) -> x509.Certificate:
     """
     @return: the root that the token names, once the server has been found to be an edge under it.
@@ -122,7 +142,7 @@ def _pinned_root(chain: list[x509.Certificate], token: JoinToken, now: float) ->
     """
     roots = [certificate for certificate in chain if fingerprint(certificate) == token.ca_sha256]
     if not roots:
-        raise WrongAuthority("this is not the edge that the token comes from: its CA is another one")
+        raise WrongAuthority("this is not the edge that the token comes from: " + INSPECTED)
     try:
         verify_chain(
             chain,

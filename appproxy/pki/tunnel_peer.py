@@ -6,19 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
 
 from appproxy.pki.certificates import certificate_to_pem, issuer_fits_role, opened_groups
 from appproxy.pki.identity import Identity
 from appproxy.transport.addresses import HostPort
+from appproxy.transport.connect_proxy import INSPECTED, ConnectProxy, ProxiedEndpoint
 from appproxy.transport.contexts import SERVER_ROLES, tunnel_client_context
-from appproxy.transport.dialer import TlsClientEndpoint
+from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused, tcp_endpoint
 from appproxy.transport.handshaking import TlsLayer
+from appproxy.transport.immediate import dialling
 from appproxy.transport.peer import PeerIdentity, identity_of, peer_certificate
+
+_FOREIGN: Final = ("unknown_authority", "self_signed_certificate", "invalid_authority")
 
 
 @dataclass(frozen=True)
@@ -96,16 +101,33 @@ def dial_tunnel(
     roles: frozenset[str] = SERVER_ROLES,
     *,
     tls: TlsLayer | None = None,
+    proxy: ConnectProxy | None = None,
 ) -> Deferred[Any]:
     """
     Dial C{host:port} with this identity.
 
     @param roles: those that the server may have.
     @param tls: Twisted's own by default.
-    @return: fires with the protocol that C{above} built, once TLS is up.
+    @param proxy: the way out.
+    @return: fires with the protocol that C{above} built, once TLS is up; fails with L{TlsRefused},
+        L{appproxy.transport.connect_proxy.ProxyRefused}, or what the connection failed with.
     @raise ValueError: if the address or the identity cannot be used.
     """
     context = tunnel_client_context(
         identity.chain_pem, identity.key_pem, identity.ca_pem, identity.connect_host, server_roles=roles
     )
-    return TlsClientEndpoint(reactor, HostPort.parse(address), context, tls=tls).connect(above)
+    target = HostPort.parse(address)
+    through = None
+    if proxy is not None:
+        below = dialling(reactor) if tls is not None and tls.immediate else reactor
+        through = ProxiedEndpoint(tcp_endpoint(below, proxy.address), proxy, target)
+    endpoint = TlsClientEndpoint(reactor, target, context, tls=tls, through=through)
+    return endpoint.connect(above).addErrback(_name_the_inspector)
+
+
+def _name_the_inspector(failure: Failure) -> Failure:
+    """Whoever opens TLS on the way shows a certificate of their own."""
+    error = failure.value
+    if isinstance(error, TlsRefused) and error.reason in _FOREIGN:
+        return Failure(TlsRefused(error.reason, error.host, INSPECTED))
+    return failure

@@ -49,9 +49,10 @@ class TlsRefused(Exception):
     @ivar reason: in one word, e.g. C{unknown_authority}, C{certificate_expired}, C{other_host}.
     """
 
-    def __init__(self, reason: str, host: str) -> None:
-        super().__init__(f"TLS to {host} failed: {reason}")
+    def __init__(self, reason: str, host: str, advice: str = "") -> None:
+        super().__init__(f"TLS to {host} failed: {reason}{': ' if advice else ''}{advice}")
         self.reason = reason
+        self.host = host
 
 
 def tcp_endpoint(reactor: Any, address: HostPort, timeout: float = CONNECT_SECONDS) -> IStreamClientEndpoint:
@@ -83,7 +84,7 @@ class TlsClientEndpoint:
         @param reactor: names, TCP and time.
         @param address: where to; the certificate is checked against C{context.host}, not against this.
         @param timeout: seconds for everything up to the end of the handshake.
-        @param through: gives the byte stream instead of TCP to C{address} (an outbound proxy).
+        @param through: gives the byte stream instead of TCP to C{address}.
         @raise BadCertificate: if our own certificate in C{context} cannot be used.
         """
         self._reactor = reactor

@@ -57,12 +57,36 @@ class ConnectorTests(SynchronousTestCase):
     def test_later_sections(self) -> None:
         """The sections of later stages are refused key by key."""
         self.assertEqual(
-            read(ALLOWED + '[kerberos]\nprincipal = "a@B"\n[proxy]\nurl = "http://p:1"\n'),
+            read(ALLOWED + '[kerberos]\nprincipal = "a@B"\n[directory]\nbase = "DC=a"\n'),
             [
                 '3: kerberos.principal: not supported yet; leave it out, or write ""',
-                '5: proxy.url: not supported yet; leave it out, or write ""',
+                '5: directory.base: not supported yet; leave it out, or write ""',
             ],
         )
+
+    def test_proxy(self) -> None:
+        """A way out has an address, and a user with a password or neither."""
+        for good in (
+            'url = "http://proxy.corp.example:3128"',
+            'url = "http://[fd00::1]:3128/"',
+            'url = "http://p:1"\nusername = "corp\\\\svc"\npassword_file = "/etc/x/p"',
+        ):
+            self.assertIsInstance(read(ALLOWED + f"[proxy]\n{good}\n"), ConnectorSettings, good)
+        for wrong in (
+            'url = "https://p:1"',
+            'url = "p:3128"',
+            'url = "http://p:1/path"',
+            'url = "http://user:secret@p:1"',
+            'url = "http://:1"',
+            'url = "http://p:99999"',
+            'username = "a"\npassword_file = "/p"',
+            'url = "http://p:1"\nusername = "a"',
+            'url = "http://p:1"\npassword_file = "/p"',
+            'url = "http://p:1"\nusername = "a:b"\npassword_file = "/p"',
+        ):
+            problems = read(ALLOWED + f"[proxy]\n{wrong}\n")
+            self.assertIsInstance(problems, list, wrong)
+            self.assertNotIn("secret", str(problems))
 
     def test_networks(self) -> None:
         """A network with host bits is a slip of the pen."""

@@ -360,7 +360,7 @@ class EnrollTests(TestCase):
         """A server of another CA hears nothing at all from us, whatever names it shows."""
         stranger = open_authority(self.clock, new_folder(self.mktemp()))
         address = await self.serve(self.context(stranger), lambda: _Listening(self.heard))
-        self.assertIn("another one", await self.fails(WrongAuthority, self.token(address)))
+        self.assertIn("not from the CA", await self.fails(WrongAuthority, self.token(address)))
         self.assertEqual(self.heard, [])
 
     async def test_right_root_beside_wrong_chain(self) -> None:
