@@ -55,11 +55,18 @@ class AdminApi:
     """
 
     def __init__(
-        self, changes: Changes, tokens: TokenObjects, status: Status, objects: Mapping[str, Objects]
+        self,
+        changes: Changes,
+        tokens: TokenObjects,
+        status: Status,
+        objects: Mapping[str, Objects],
+        revoke: Callable[[str, Peer], Awaitable[object]],
     ) -> None:
         """
         @param objects: the kinds that can be listed, by the plural that administrators type.
+        @param revoke: trusts a connector, by id or name, no more.
         """
+        self._revoke = revoke
         self._objects = {"tokens": tokens, **objects}
         self._handlers: dict[tuple[str, tuple[str, ...]], Handler] = {
             ("POST", ("plan",)): lambda call: changes.plan(call.read(PlanRequest)),
@@ -84,6 +91,8 @@ class AdminApi:
             case "DELETE", ("objects", kind, name):
                 some = self._kind(kind)
                 return lambda call: some.delete(name, call.peer)
+            case "POST", ("connectors", name, "revoke"):
+                return lambda call: self._revoke(name, call.peer)
         try:
             return self._handlers[method, path]
         except KeyError:

@@ -20,6 +20,7 @@ from appproxy.catalog.feed import read_catalog, read_connector
 from appproxy.catalog.plan import Change
 from appproxy.catalog.snapshot import Catalog
 from appproxy.model.application import Application, Connector
+from appproxy.pki.authority import Authority
 from appproxy.session.record import SessionRecord, decode_record
 from appproxy.store.istore import Compare, Conflict, IStore, Item
 from appproxy.store.keys import CONNECTORS, SESSIONS, BadDocument
@@ -103,9 +104,10 @@ class CatalogObjects:
 class ConnectorObjects:
     """Connectors, and the edges and relays that enrolled."""
 
-    def __init__(self, store: IStore, source: StatusSource) -> None:
+    def __init__(self, store: IStore, source: StatusSource, authority: Authority) -> None:
         self._store = store
         self._source = source
+        self._authority = authority
 
     async def list_all(self) -> list[Row]:
         """Who enrolled, and how many tunnels each has now."""
@@ -137,6 +139,18 @@ class ConnectorObjects:
         connector_id = _id_of(item, CONNECTORS)
         audit(peer, "delete", f"connectors/{connector_id}", revision)
         return {"id": connector_id, "revision": revision}
+
+    async def revoke(self, name: str, peer: Peer) -> Row:
+        """
+        Trust one no more: its tunnels are closed, its certificate is worth nothing, and who it was
+        and since when it is not trusted stays written down.
+        """
+        item, connector = await self._find(name)
+        connector_id = _id_of(item, CONNECTORS)
+        tunnels = self._tunnel_counts().get(connector_id, 0)
+        await self._authority.revoke(connector_id)
+        audit(peer, "revoke", f"connectors/{connector_id}", item.revision)
+        return {"id": connector_id, "name": connector.name, "tunnels": tunnels}
 
     def _tunnel_counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}

@@ -74,10 +74,11 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
     """
     store, source = around.store, around.source
     live = LiveWatch(clock, around.feed, source)
+    connectors = ConnectorObjects(store, source, around.authority)
     objects: dict[str, Objects] = {
         "applications": CatalogObjects("application", store, live),
         "connector-groups": CatalogObjects("connector_group", store, live),
-        "connectors": ConnectorObjects(store, source),
+        "connectors": connectors,
         "sessions": SessionObjects(store, around.sealer, around.end_session),
         "certificates": CertificateObjects(around.expiries),
     }
@@ -86,6 +87,7 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
         TokenObjects(around.authority, around.addresses, around.connect_host),
         Status(clock, around.feed, around.connectors, source, around.expiries, around.rejected),
         objects,
+        connectors.revoke,
     )
     return AdminSite(api, in_thread, clock)
 

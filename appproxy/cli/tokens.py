@@ -1,17 +1,18 @@
 """
-C{appproxy connector token}, C{appproxy relay token}: the way in for a new
-connector or relay.
+C{appproxy connector}, C{appproxy relay}: the way in for a new connector or
+relay, and the way out.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 import click
 
 from appproxy.cli.client import AdminClient
 from appproxy.cli.failures import asks_edge
-from appproxy.cli.output import Form, on_terminal, output_option, print_json, tell
+from appproxy.cli.output import Form, count_of, on_terminal, output_option, print_json, shown, tell
 from appproxy.model.units import format_duration, parse_duration
 
 LONGEST_SECONDS: Final = 7 * 86400
@@ -72,6 +73,30 @@ def connector_token(client: AdminClient, group: str, valid: float, name: str, ou
 def relay_token(client: AdminClient, valid: float, name: str, output: Form) -> None:
     """Print a join token for one relay, and the command to paste there."""
     _make(client, {"role": "relay", "name": name, "valid_seconds": valid}, output)
+
+
+@connector.command("revoke", short_help="Trust a connector no more.")
+@click.argument("name", metavar="NAME")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
+@asks_edge
+def revoke_connector(client: AdminClient, name: str, yes: bool, output: Form) -> None:
+    """
+    Trust a connector no more: for a machine that was stolen, or is not yours any longer.
+
+    Its tunnels close at once and its certificate is refused from then on. It stays listed; `appproxy delete
+    connector` forgets it. To let the machine in again, enrol it with a new token.
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal to ask on: give --yes")
+        click.confirm(f"Revoke the connector {name}?", abort=True, err=True)
+    answer = client.order("connectors", name, "revoke")
+    if output == "json":
+        print_json(answer)
+    tell(
+        f"revoked the connector {shown(answer['name'])}; {count_of(answer['tunnels'], 'tunnel')} of it closed"
+    )
 
 
 def _make(client: AdminClient, request: dict[str, object], output: Form) -> None:

@@ -103,7 +103,8 @@ class ConnectorObjectsTests(ObjectsTestCase):
         self.result(self.edge.enrol("c1", "dublin", "hq"))
         self.result(self.edge.enrol("c2", "paris", "hq"))
         self.edge.tunnels.connect("c2", "hq")
-        self.connectors: Objects = ConnectorObjects(self.store, self.edge.tunnels)
+        authority = self.edge.around.authority
+        self.connectors = ConnectorObjects(self.store, self.edge.tunnels, authority)
 
     def test_list(self) -> None:
         """All are listed, with the number of their tunnels."""
@@ -118,6 +119,20 @@ class ConnectorObjectsTests(ObjectsTestCase):
         """A deleted connector is in the registry no more, so nobody trusts it."""
         self.assertEqual(self.result(self.connectors.delete("dublin", ADA))["id"], "c1")
         self.assertEqual(set(self.edge.connectors.current), {"c2"})
+
+    def test_revoke(self) -> None:
+        """
+        A revoked connector stays listed, with since when nobody trusts it; how many tunnels it had is told.
+
+        Security row 36.
+        """
+        told = self.result(self.connectors.revoke("paris", ADA))
+        self.assertEqual(told, {"id": "c2", "name": "paris", "tunnels": 1})
+        rows = {row["id"]: row["revoked_at"] for row in self.result(self.connectors.list_all())}
+        self.assertTrue(rows["c2"])
+        self.assertFalse(rows["c1"])
+        self.assertTrue(self.edge.connectors.current["c2"].revoked_at)
+        self.refused(self.connectors.revoke("nobody", ADA))
 
 
 class SessionObjectsTests(ObjectsTestCase):

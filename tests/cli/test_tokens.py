@@ -58,6 +58,21 @@ class TokenTests(CommandTestCase):
         await self.ask("connector", "token", code=2)
 
 
+class RevokeTests(CommandTestCase):
+    """A machine is trusted no more."""
+
+    async def test_revoke(self) -> None:
+        """It is asked before, and who it was is told; a name that there is not is exit code 5."""
+        await self.ask("apply", self.file, "--yes")
+        await self.edge.enrol("c1", "dublin", "hq")
+        await self.ask("connector", "revoke", "dublin", code=2)
+        result = await self.ask("connector", "revoke", "dublin", "--yes")
+        self.assertIn("revoked the connector dublin; 0 tunnels of it closed", result.stderr)
+        (row,) = await self.ask_json("list", "connectors")
+        self.assertTrue(row["revoked_at"])
+        await self.ask("connector", "revoke", "paris", "--yes", code=5)
+
+
 class EnrollTests(CommandTestCase):
     """A machine becomes a connector, over real TLS."""
 

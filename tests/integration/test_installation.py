@@ -47,6 +47,18 @@ class InstallationTests(IntegrationTestCase):
         self.assertEqual(page.status, 504)
         self.assertIn("GatewayTimeout", page.text)
 
+    def test_revoked(self) -> None:
+        """
+        A connector that is revoked is out when the command is done, and ends for good: no restart helps it.
+
+        Security row 36.
+        """
+        (tunnel,) = self.site.appproxy_json("status")["tunnels"]
+        self.site.appproxy("connector", "revoke", tunnel["connector"], "--yes")
+        self.assertEqual(self.site.browser().open(self.site.url("open")).status, 504)
+        self.assertEqual(self.connector.wait_for_end(), 77)
+        self.assertEqual(self.site.appproxy_json("status")["tunnels"], [])
+
     def test_backend_that_is_not_allowed(self) -> None:
         """
         What the connector's own file does not allow is not connected to, whatever is published.
