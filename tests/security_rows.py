@@ -72,7 +72,7 @@ NOT_BUILT: Final[Mapping[int, str]] = {
     20: "no back-channel sign-out yet",
     23: "no SAML yet: refused",
     37: "one role so far: who may use the admin socket may do everything",
-    42: "no throttling by address or account yet; passwords are the provider's",
+    42: "throttling by account is the provider's, as passwords are",
     45: "no Kerberos yet: refused",
     46: "no stored passwords yet: refused",
 }

@@ -16,7 +16,7 @@ class Error(Enum):
     """
     The status names that users and logs see; the value is the HTTP status.
 
-    L{Error.SignInFailed} is answered with 400, 403 or 503 by its reason.
+    L{Error.SignInFailed} is answered with 400, 403, 429 or 503 by its reason.
     """
 
     BadRequest = "400 BadRequest"
@@ -43,7 +43,14 @@ class Error(Enum):
 REASONS: Final[dict[Error, frozenset[str]]] = {
     Error.SignInRequired: frozenset({"no_session", "session_expired", "session_ended", "cookie_invalid"}),
     Error.SignInFailed: frozenset(
-        {"state_unknown", "token_invalid", "provider_error", "provider_unreachable", "too_many_attempts"}
+        {
+            "state_unknown",
+            "token_invalid",
+            "provider_error",
+            "provider_unreachable",
+            "too_many_attempts",
+            "throttled",
+        }
     ),
     Error.Forbidden: frozenset({"not_assigned", "rule", "foreign_origin"}),
     Error.NotFound: frozenset({"unknown_host", "unknown_path"}),
@@ -77,6 +84,7 @@ _SIGN_IN_FAILED_STATUS: Final = {
     "provider_error": 403,
     "provider_unreachable": 503,
     "too_many_attempts": 400,
+    "throttled": 429,
 }
 
 

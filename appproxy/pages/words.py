@@ -69,6 +69,11 @@ _BY_REASON: Final[dict[str, Words]] = {
         "Close the other sign-in pages and open the application again.",
         retry=True,
     ),
+    "throttled": Words(
+        "Too many failed sign-ins",
+        "Many sign-ins from your network failed within a minute, so none is looked at for now.",
+        "Wait a minute, then open the application again.",
+    ),
     "not_assigned": Words(
         "You do not have access",
         "You are signed in, but this application is not assigned to you.",

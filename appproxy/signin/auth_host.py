@@ -15,8 +15,11 @@ from appproxy.session.seals import BadSeal
 from appproxy.signin.answering import Answer, Answering, Folder, Page, cookie_of, redirect
 from appproxy.signin.every_host import EveryHost
 from appproxy.signin.flow import SignInFlow, SignInProblem, single
+from appproxy.signin.throttle import WINDOW_SECONDS, FailureThrottle
 
 _NOT_A_REQUEST: Final = Refusal(Error.SignInFailed, "state_unknown")
+_THROTTLED: Final = Refusal(Error.SignInFailed, "throttled")
+_RETRY_AFTER: Final = (b"Retry-After", b"%d" % WINDOW_SECONDS)
 _NO_PROVIDER: Final = Refusal(Error.SignInFailed, "provider_unreachable", "operator")
 
 
@@ -38,6 +41,7 @@ class AuthHost:
         self._handover = handover
         self._flow = flow
         self._is_healthy = is_healthy
+        self._throttle = FailureThrottle(answering.clock)
 
     async def sign_in(self, request: PageRequest) -> Answer:
         """
@@ -68,12 +72,16 @@ class AuthHost:
         """C{GET /.appproxy/callback}: the provider's answer, brought by the browser."""
         if self._flow is None:
             return self._answering.refused(request, _NO_PROVIDER)
+        if self._throttle.is_blocked(request.client_address):
+            return self._answering.refused(request, _THROTTLED, headers=(_RETRY_AFTER,))
         current = await self._answering.signed_in(request)
         try:
             arrival = await self._flow.arrive(
                 request.args or {}, self._sign_in_cookie(request), current, request.client_address
             )
         except SignInProblem as problem:
+            if problem.refusal.reason != "provider_unreachable":
+                self._throttle.failed(request.client_address)
             return self._refused(request, problem)
         cookie = set_cookie(SESSION_COOKIE, self._sessions.cookie(arrival.session_id, request.host_name))
         ticket = self._handover.make_ticket(arrival.request, arrival.session_id)

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from appproxy.model.application import CookieSettings
 from appproxy.session.records import CookieProblem
 from appproxy.signin import flow
+from appproxy.signin.throttle import FAILURES, WINDOW_SECONDS
 from tests.session.support import AUTH, WIKI
 from tests.signin.support import CLIENT_SECRET, ISSUER, PORTAL, Browser, Reply, World
 
@@ -297,6 +298,21 @@ class CallbackTests(World):
         self.user.get(self.callback)
         self.fake.change_claims = {}
         self.assertEqual(self.user.sign_in(WIKI + "/page"), WIKI + "/page")
+
+    def test_throttled(self) -> None:
+        """
+        After many failures an address has to wait a minute before another sign-in of it is looked at.
+
+        Security row 42.
+        """
+        user = self.browser()
+        for _ in range(FAILURES):
+            self.assertEqual(user.get(f"{AUTH}/.appproxy/callback?state=x&code=y").status, 400)
+        reply = user.get(f"{AUTH}/.appproxy/callback?state=x&code=y")
+        self.assertEqual((reply.status, reply.headers.getRawHeaders("retry-after")), (429, ["60"]))
+        self.clock.advance(WINDOW_SECONDS)
+        user.sign_in(WIKI + "/")
+        self.assertEqual(user.get(WIKI + "/.appproxy/session").status, 200)
 
     def test_bug(self) -> None:
         """A mistake of ours is a page with 500 and a traceback in the log, not a hanging browser."""
