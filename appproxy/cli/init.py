@@ -24,6 +24,7 @@ from appproxy.transport.addresses import ListenAddress
 DEFAULT_CONFIG: Final = Path("/etc/appproxy/edge.toml")
 SYSTEM_USER: Final = "appproxy-edge"
 HTTPS_PORT: Final = 443
+_OF_SYSTEMD: Final = ('https = ["systemd:https"]', 'http = ["systemd:http"]')
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def config_text(choices: Choices) -> str:
     ]
     if choices.listen != f":{HTTPS_PORT}":
         lines += ["[listen]", f"https = [{_quoted(choices.listen)}]", "http = []", ""]
+    elif choices.is_system_wide:
+        lines += ["[listen]    # the ports of the socket units", *_OF_SYSTEMD, ""]
     if not choices.is_system_wide:
         lines += ["[tls]", 'certificates = ["certificates"]', ""]
     lines += [

@@ -28,7 +28,8 @@ from appproxy.observe.access_log import LineWriter
 from appproxy.observe.logging import STANDARD_OUTPUT, make_observer
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.metrics_service import MetricsService
-from appproxy.observe.notify import Notifier
+from appproxy.observe.notify import Notifier, Watchdog
+from appproxy.observe.process import watch_process
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.listener import listen_plain
 from appproxy.transport.slim_reactor import install as install_slim_reactor
@@ -161,6 +162,7 @@ class DaemonService(Service):
         self.daemon = options.daemon
         self._options = options
         self.notifier = Notifier()
+        self._watchdog = Watchdog(self.notifier, reactor)
         self._observer = options.observer()
         self._starting: Deferred[None] | None = None
         self._metrics: MetricsService | None = None
@@ -181,6 +183,9 @@ class DaemonService(Service):
         @raise CannotStart: if the address cannot be had.
         """
         address = ListenAddress.parse(listen)
+        writer = self._options.writer
+        metrics.count_from("log_lines_dropped", lambda: {(): writer.dropped})
+        watch_process(metrics)
         self._metrics = MetricsService(
             self.reactor, lambda build: listen_plain(self.reactor, address, build), metrics, ready
         )
@@ -203,10 +208,22 @@ class DaemonService(Service):
     def startService(self) -> None:
         """Begin to start."""
         Service.startService(self)
+        self._watchdog.start()
         self._starting = Deferred.fromCoroutine(self.start())
         self._starting.addCallbacks(_relax_collector, self._failed)
         # Once it runs, since the reactor installs handlers of its own at its start.
-        self.reactor.callWhenRunning(install_signals, self.reactor, self.reload)
+        self.reactor.callWhenRunning(install_signals, self.reactor, self.reload_and_tell)
+
+    def reload_and_tell(self) -> None:
+        """L{reload}; the service manager hears of it, unless it waits for a start or a stop."""
+        runs = self.running and self._starting is not None and bool(self._starting.called)
+        if runs:
+            self.notifier.reloading()
+        try:
+            self.reload()
+        finally:
+            if runs:
+                self.notifier.ready()
 
     def stopService(self) -> Deferred[None]:
         """Stop, however far the start came."""
@@ -218,6 +235,7 @@ class DaemonService(Service):
 
     async def _stop(self) -> None:
         await self.stop()
+        self._watchdog.stop()
         self._log.info("{event}", event="stopped", daemon=self.daemon)
         self._options.writer.flush()
 

@@ -5,7 +5,7 @@ What the connector counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.tally import Tally
@@ -23,8 +23,12 @@ class ConnectorNumbers:
         self.metrics = Metrics()
         self.served = Tally(self.metrics.requests).served
 
-    def watch(self, supervisor: Supervisor) -> None:
-        """Read the gauges from here."""
+    def watch(self, supervisor: Supervisor, seconds_left: Callable[[], float]) -> None:
+        """
+        Read the gauges from here.
+
+        @param seconds_left: until the connector's certificate ends.
+        """
         traffic = supervisor.traffic
         self.metrics.count_from(
             "tunnel_bytes",
@@ -36,6 +40,7 @@ class ConnectorNumbers:
         watch("requests_active", lambda: sum(end.session.active_streams for end in supervisor.ends))
         watch("catalog_revision", lambda: max((end.catalog.revision for end in supervisor.ends), default=0))
         watch("backend_connections", lambda: _connections(supervisor))
+        watch("certificate_expiry_seconds", lambda: {("identity",): seconds_left()})
 
 
 def _connections(supervisor: Supervisor) -> Mapping[Key, float]:

@@ -92,7 +92,7 @@ class ConnectorService(DaemonService):
             )
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
-        self._numbers.watch(supervisor)
+        self._numbers.watch(supervisor, self._seconds_left)
         await self.start_metrics(
             settings.metrics.listen,
             self._numbers.metrics,
@@ -202,6 +202,9 @@ class ConnectorService(DaemonService):
             return self._settings.proxy.connect_proxy()
         except SecretUnavailable as error:
             raise CannotStart(EXIT_CONFIGURATION, f"proxy.password_file: {error}") from error
+
+    def _seconds_left(self) -> float:
+        return self._current_identity().expires_at - float(self.reactor.seconds())
 
     def _backends(self, allow_list: AllowList) -> Backends:
         backend = self._settings.backend

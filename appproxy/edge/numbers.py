@@ -63,9 +63,10 @@ class EdgeNumbers:
         watch("sessions", lambda: len(sessions))
         watch("store_up", lambda: float(sessions.ready and feed.is_ready))
         watch("catalog_revision", lambda: feed.current.revision)
-        watch("tunnels", lambda: _by_label(tunnels, "connector_group"))
+        watch("tunnels", lambda: _by_group(tunnels, feed))
         watch("tunnel_streams", lambda: _streams(tunnels))
         watch("certificate_expiry_seconds", lambda: _seconds_left(certificates))
+        watch("certificates_rejected", lambda: len(certificates.rejected))
 
     def reopen_log(self) -> None:
         """The log file was rotated away."""
@@ -77,11 +78,11 @@ def tunnel_bytes(traffic: Traffic) -> dict[Key, float]:
     return {("in",): traffic.received_bytes, ("out",): traffic.sent_bytes}
 
 
-def _by_label(tunnels: Tunnels, label: str) -> dict[Key, float]:
-    return {
-        (name,): float(count)
-        for name, count in Counter(str(each[label]) for each in tunnels.tunnels()).items()
-    }
+def _by_group(tunnels: Tunnels, feed: CatalogFeed) -> dict[Key, float]:
+    # A group with applications and without a tunnel is what somebody has to hear of: it has its zero.
+    counts = Counter({group: 0 for group in feed.current.groups if feed.current.by_group(group)})
+    counts.update(str(each["connector_group"]) for each in tunnels.tunnels())
+    return {(name,): float(count) for name, count in counts.items()}
 
 
 def _streams(tunnels: Tunnels) -> dict[Key, float]:

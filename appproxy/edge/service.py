@@ -251,11 +251,9 @@ class EdgeService(DaemonService):
 
     def reload(self) -> None:
         """Read the certificates again; those that are broken now stay as they were."""
-        self.notifier.reloading()
         self._certificates.reload()
         self._numbers.reopen_log()
         self._log.info("{event}", event="config_reloaded", at=datetime.now(UTC).isoformat())
-        self.notifier.ready()
 
     async def stop(self) -> None:
         """Close the door, let requests end, then close tunnels and store."""

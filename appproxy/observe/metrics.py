@@ -43,6 +43,7 @@ _COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "sign_ins": ("Sign-ins that ended.", ("outcome",)),
     "tunnel_bytes": ("Bytes of tunnels.", ("direction",)),
     "tunnel_paused_seconds": ("Time for which tunnels waited for their peers to read.", ()),
+    "log_lines_dropped": ("Lines of the log that found no room, or that the disk refused.", ()),
 }
 
 _HISTOGRAMS: Final[dict[str, tuple[str, Labels, tuple[float, ...]]]] = {
@@ -65,9 +66,13 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "tunnel_streams": ("Streams open in tunnels.", ("connector",)),
     "backend_connections": ("Connections to applications.", ("application", "state")),
     "certificate_expiry_seconds": ("Seconds until a certificate ends.", ("name",)),
+    "certificates_rejected": ("Certificate files that are of no use; older ones may be in use.", ()),
     "catalog_revision": ("The catalog that is in use.", ()),
     "store_up": ("Whether the store answers.", ()),
     "reactor_lag_seconds": ("How late the reactor was in its last second.", ()),
+    "open_descriptors": ("Files and sockets that the process has open.", ()),
+    "descriptor_limit": ("How many it may have.", ()),
+    "memory_bytes": ("Memory that the process has in use.", ()),
 }
 
 
@@ -94,6 +99,7 @@ class Metrics(Collector):
         self.sign_ins = Counter()
         self.tunnel_bytes = Counter()
         self.tunnel_paused_seconds = Counter()
+        self.log_lines_dropped = Counter()
         self.requests_active = 0
         self._counter_sources: dict[str, Callable[[], Mapping[Key, float]]] = {}
         self._sources: dict[str, Callable[[], Reading]] = {"requests_active": lambda: self.requests_active}

@@ -11,8 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+BEATS_PER_LIMIT: Final = 3
+"""Beats in the time after which systemd gives a silent process up: one may come late, one get lost."""
 
 
 class Notifier:
@@ -49,6 +55,10 @@ class Notifier:
         """A line for C{systemctl status}."""
         self._send(*self._status(text))
 
+    def alive(self) -> None:
+        """The reactor turns: what C{WatchdogSec=} waits for."""
+        self._send("WATCHDOG=1")
+
     def _status(self, text: str) -> list[str]:
         return [f"STATUS={' '.join(text.split())}"] if text else []
 
@@ -66,3 +76,36 @@ class Notifier:
                 fault="operator",
                 reason=error.strerror or str(error),
             )
+
+
+class Watchdog:
+    """
+    Tells systemd again and again that the reactor turns (C{WatchdogSec=}, sd_watchdog_enabled(3)).
+
+    @ivar interval: seconds between two beats; 0 if nobody waits for them.
+    """
+
+    def __init__(
+        self, notifier: Notifier, clock: IReactorTime, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self.interval = _limit(environment) / BEATS_PER_LIMIT
+        self._beating = LoopingCall(notifier.alive)
+        self._beating.clock = clock
+
+    def start(self) -> None:
+        """Beat from now on."""
+        if self.interval:
+            self._beating.start(self.interval)
+
+    def stop(self) -> None:
+        """Beat no more."""
+        if self._beating.running:
+            self._beating.stop()
+
+
+def _limit(environment: Mapping[str, str]) -> float:
+    """How many seconds this process may be silent; 0 for ever."""
+    limit = environment.get("WATCHDOG_USEC", "")
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or not limit.isdecimal():
+        return 0
+    return int(limit) / 1_000_000

@@ -80,11 +80,13 @@ class InitTests(SynchronousTestCase):
         self.assertEqual(settings.sign_in.client_id, 'x"\n[admin]\nlisten = "\\')
 
     def test_of_the_system(self) -> None:
-        """The system's edge keeps the defaults, and has its secret from systemd."""
+        """The system's edge keeps the defaults, and has its secret and its ports from systemd."""
         choices = Choices("apps.example.com", "https://i.example", "c", DEFAULT_CONFIG, Path("/x"), ":443")
         text = config_text(choices)
         settings = parse_settings(EdgeSettings, text, "", file_context(DEFAULT_CONFIG.parent, {}))
         assert isinstance(settings, EdgeSettings)
         self.assertNotIn("[store]", text)
         self.assertIn('"credential:oidc-client-secret"', text)
+        self.assertEqual(settings.listen.https, ("systemd:https",))
+        self.assertEqual((settings.listen.http, settings.listen.port), (("systemd:http",), 443))
         self.assertIn("Then: systemctl enable --now appproxy-edge", advice(choices, settings))

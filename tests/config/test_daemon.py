@@ -26,6 +26,7 @@ from appproxy.config.daemon import (
     install_signals,
 )
 from appproxy.connector.tap import Options
+from appproxy.observe.notify import Notifier
 from tests.config.support import RecordingWriter
 
 GOOD = 'allowed_backends = ["wiki:8080"]\n'
@@ -199,6 +200,42 @@ class ServiceTests(SynchronousTestCase):
         self.service.startService()
         self.successResultOf(self.service.stopService())
         self.assertEqual((self.service.calls, self.codes), (["stopped"], []))
+
+    def test_reload(self) -> None:
+        """systemd hears of a reload and of its end, even of one that fails; not while it starts or stops."""
+        told: list[str] = []
+        for name in ("reloading", "ready", "stopping"):
+            self.patch(self.service.notifier, name, lambda name=name: told.append(name))
+        self.service.waits = waits = Deferred()
+        self.service.startService()
+        self.service.reload_and_tell()
+        self.assertEqual(told, [])
+        waits.callback(None)
+        self.service.reload_and_tell()
+        self.assertEqual(told, ["reloading", "ready"])
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.service, "reload", broken)
+        self.assertRaises(ZeroDivisionError, self.service.reload_and_tell)
+        self.assertEqual(told, ["reloading", "ready"] * 2)
+        self.successResultOf(self.service.stopService())
+        self.assertRaises(ZeroDivisionError, self.service.reload_and_tell)
+        self.assertEqual(told, ["reloading", "ready", "reloading", "ready", "stopping"])
+
+    def test_watchdog(self) -> None:
+        """It tells systemd that it is alive from its start to its end, and no longer."""
+        os.environ["WATCHDOG_USEC"] = "30000000"
+        self.addCleanup(os.environ.pop, "WATCHDOG_USEC")
+        told: list[str] = []
+        self.patch(Notifier, "alive", lambda _: told.append("alive"))
+        service = Service(self.reactor)
+        service.startService()
+        self.reactor.pump([10.0] * 3)
+        self.assertEqual(len(told), 4)
+        self.successResultOf(service.stopService())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_give_up(self) -> None:
         """A daemon that runs may have to end as well."""

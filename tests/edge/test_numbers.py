@@ -11,9 +11,11 @@ from prometheus_client.exposition import generate_latest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.catalog.snapshot import Catalog
 from appproxy.config.common import LogSettings
 from appproxy.edge.live import LiveStreams
 from appproxy.edge.numbers import EdgeNumbers
+from appproxy.model.application import Application, ConnectorGroup
 from appproxy.model.refusal import Refusal
 from appproxy.observe.access_log import LineWriter
 from appproxy.observe.transaction import Transaction
@@ -79,8 +81,8 @@ class EdgeNumbersTests(SynchronousTestCase):
         web: Any = SimpleNamespace(connections=4, live=live)
         tunnels: Any = SimpleNamespace(tunnels=lambda: rows, traffic=traffic)
         sessions: Any = _Sized(ready=True)
-        feed: Any = SimpleNamespace(is_ready=True, current=SimpleNamespace(revision=9))
-        certificates: Any = SimpleNamespace(expiries=dict)
+        feed: Any = SimpleNamespace(is_ready=True, current=catalog())
+        certificates: Any = SimpleNamespace(expiries=dict, rejected={"a.pem": "no key"})
         numbers.watch(web, tunnels, sessions, feed, certificates, {"success": 2})
         shown = self.scrape(numbers)
         for expected in (
@@ -90,6 +92,8 @@ class EdgeNumbersTests(SynchronousTestCase):
             "appproxy_tunnel_paused_seconds_total 1.5",
             'appproxy_upgraded_connections{application="chat"} 1.0',
             'appproxy_tunnels{connector_group="hq"} 2.0',
+            'appproxy_tunnels{connector_group="branch"} 0.0',
+            "appproxy_certificates_rejected 1.0",
             'appproxy_tunnel_streams{connector="c1"} 6.0',
             "appproxy_client_connections 4.0",
             "appproxy_sessions 3.0",
@@ -97,6 +101,25 @@ class EdgeNumbersTests(SynchronousTestCase):
             "appproxy_store_up 1.0",
         ):
             self.assertIn(expected, shown)
+        # Nobody misses the tunnel of a group that has no applications.
+        self.assertFalse([line for line in shown if "unused" in line])
+
+
+def catalog() -> Catalog:
+    """Three groups, one of them without applications."""
+    applications = {
+        group: Application.model_validate(
+            {
+                "name": group,
+                "external_url": f"https://{group}.example.com/",
+                "internal_url": f"http://{group}.corp.example/",
+                "connector_group": group,
+            }
+        )
+        for group in ("hq", "branch")
+    }
+    groups = {name: ConnectorGroup(name=name) for name in ("hq", "branch", "unused")}
+    return Catalog(9, applications, groups)
 
 
 class _Sized(SimpleNamespace):

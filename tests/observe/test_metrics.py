@@ -21,7 +21,8 @@ GAUGES = re.findall(
     r"\w+",
     """
     client_connections upgraded_connections sessions tunnels tunnel_streams backend_connections
-    certificate_expiry_seconds catalog_revision store_up reactor_lag_seconds
+    certificate_expiry_seconds certificates_rejected catalog_revision store_up reactor_lag_seconds
+    open_descriptors descriptor_limit memory_bytes
     """,
 )
 
@@ -45,9 +46,14 @@ NAMES: dict[str, set[str]] = {
     "backend_seconds": {"application"},
     "sso_seconds": {"mode", "outcome"},
     "certificate_expiry_seconds": {"name"},
+    "certificates_rejected": set(),
     "catalog_revision": set(),
     "store_up": set(),
     "reactor_lag_seconds": set(),
+    "log_lines_dropped_total": set(),
+    "open_descriptors": set(),
+    "descriptor_limit": set(),
+    "memory_bytes": set(),
 }
 """Every metric of the manual with its labels."""
 
@@ -92,6 +98,7 @@ class MetricsTests(SynchronousTestCase):
         metrics.sign_ins.add(("done",))
         metrics.tunnel_bytes.add(("in",), 7)
         metrics.tunnel_paused_seconds.add((), 0.5)
+        metrics.log_lines_dropped.add(())
         for name, labels in NAMES.items():
             if name in GAUGES:
                 metrics.watch(name, partial(dict[Key, float], {("x",) * len(labels): 1.0}))
