@@ -24,6 +24,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "wrk": "wrk",
     "haproxy": "haproxy",
     "tinyproxy": "tinyproxy",
+    "systemd-analyze": "systemd",
+    "promtool": "prometheus",
 }
 """The command that a test runs, and the Debian package that brings it."""
 

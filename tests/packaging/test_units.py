@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import AdminSettings, StoreSettings
@@ -16,6 +18,11 @@ from appproxy.config.relay import RelaySettings
 ETC: Final = Path(__file__).parents[2] / "etc"
 UNITS: Final = ETC / "systemd" / "system"
 DAEMONS: Final = ("edge", "relay", "connector")
+
+MAXIMUM_EXPOSURE: Final = 2.0
+"""What C{systemd-analyze security} may count at most, from 0 (nothing) to 10."""
+
+EXPOSURE: Final = re.compile(r"^→ Overall exposure level for \S+: ([0-9.]+) ", re.MULTILINE)
 
 
 def unit(name: str) -> dict[str, list[str]]:
@@ -80,6 +87,60 @@ class ServiceTests(SynchronousTestCase):
             service = unit(f"appproxy-{daemon}.service")
             self.assertEqual(service["Service.Restart"], ["on-failure"])
             self.assertEqual(service["Service.RestartPreventExitStatus"], ["77 78"])
+
+
+    def test_alive(self) -> None:
+        """systemd waits for the start, and for the beats of each; a reload is a signal."""
+        for daemon in DAEMONS:
+            service = unit(f"appproxy-{daemon}.service")
+            self.assertEqual(service["Service.Type"], ["notify"])
+            self.assertTrue(service["Service.WatchdogSec"][0].isdigit())
+            self.assertEqual(service["Service.ExecReload"], ["/bin/kill -HUP $MAINPID"])
+
+    def test_no_capability(self) -> None:
+        """None has a capability: ports below 1024 come from the socket units, which the services want."""
+        sockets = {
+            "edge": ["appproxy-edge.socket appproxy-edge-http.socket"],
+            "relay": ["appproxy-relay.socket"],
+            "connector": [],
+        }
+        for daemon, wanted in sockets.items():
+            service = unit(f"appproxy-{daemon}.service")
+            self.assertEqual(service["Service.CapabilityBoundingSet"], [""])
+            self.assertEqual(service["Service.AmbientCapabilities"], [""])
+            self.assertEqual(service["Service.Sockets"], wanted)
+
+
+class AnalyzeTests(SynchronousTestCase):
+    """What systemd itself says of the units."""
+
+    def setUp(self) -> None:
+        """The units, with a program that is there on every machine."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        for path in UNITS.iterdir():
+            text = path.read_text("utf-8").replace("/opt/appproxy/bin/twistd", shutil.which("true") or "")
+            (self.folder / path.name).write_text(text)
+
+    def analyze(self, *arguments: str | Path) -> str:
+        """Run C{systemd-analyze}; all that it says."""
+        program = shutil.which("systemd-analyze")
+        if program is None:
+            raise SkipTest("not installed: systemd-analyze (Debian: systemd)")
+        done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_verify(self) -> None:
+        """There is nothing to say against any unit."""
+        self.assertEqual(self.analyze("verify", *sorted(self.folder.iterdir())), "")
+
+    def test_security(self) -> None:
+        """No service is exposed more than it may be."""
+        for daemon in DAEMONS:
+            said = self.analyze("security", "--offline=true", self.folder / f"appproxy-{daemon}.service")
+            (exposure,) = EXPOSURE.findall(said)
+            self.assertLessEqual(float(exposure), MAXIMUM_EXPOSURE, said)
 
 
 class SocketTests(SynchronousTestCase):
