@@ -129,9 +129,7 @@ class AlertTests(SynchronousTestCase):
         program = shutil.which("promtool")
         if program is None:
             raise SkipTest("not installed: promtool (Debian: prometheus)")
-        done = subprocess.run(
-            (program, *arguments), capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -145,7 +143,9 @@ class AlertTests(SynchronousTestCase):
         self.assertEqual(list(CASES), alerts())
         file = Path(self.mktemp()).absolute()
         tests = [scenario(alert) for alert in CASES]
-        file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests}))
+        file.write_text(
+            json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests})
+        )
         self.promtool("test", "rules", file)
 
     def test_manual(self) -> None:

@@ -9,9 +9,7 @@ appproxy that is installed there is invisible.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import venv
@@ -21,23 +19,9 @@ from typing import Final
 
 from twisted.trial.unittest import TestCase
 
-ROOT: Final = Path(__file__).parents[2]
-SOURCES: Final = (
-    "setup.cfg",
-    "setup.py",
-    "compiled.ini",
-    "pyproject.toml",
-    "MANIFEST.in",
-    "README.md",
-    "LICENSE",
-    "appproxy",
-    "twisted",
-    "plugins",
-    "etc",
-)
-TAPNAMES: Final = ["appproxy-connector", "appproxy-edge", "appproxy-relay"]
-BUILD_SECONDS: Final = 600
+from tests.packaging.support import BUILD_SECONDS, ROOT, SOURCES, build_wheel, copy_of_sources, run
 
+TAPNAMES: Final = ["appproxy-connector", "appproxy-edge", "appproxy-relay"]
 OBJECTS: Final = ROOT / ".test" / "compiled" / "build"
 """What C{make test} compiled before; only the rest is compiled here."""
 
@@ -58,19 +42,6 @@ sys.exit("twisted.internet.reactor" in sys.modules)
 """
 
 
-def run(*command: str | Path, cwd: Path, compiled: bool = False) -> str:
-    """Run a command that must succeed; its output."""
-    ours = ("PYTHONPATH", "CI", "APPPROXY_INTERPRETED")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    environment["APPPROXY_COMPILE"] = "1" if compiled else "0"
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-    )
-    if done.returncode:
-        raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
 class DistributionTests(TestCase):
     """What pip makes of the checkout."""
 
@@ -79,15 +50,7 @@ class DistributionTests(TestCase):
     def setUp(self) -> None:
         """A copy of the sources (a build leaves things behind) and a place for the environments."""
         self.folder = Path(self.mktemp()).absolute()
-        self.sources = self.folder / "sources"
-        self.sources.mkdir(parents=True)
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "dropin.cache")
-        for name in SOURCES:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, self.sources / name, ignore=ignored)
-            elif source.exists():
-                shutil.copy2(source, self.sources / name)
+        self.sources = copy_of_sources(self.folder)
 
     def environment(self, name: str) -> Path:
         """The python of a new virtual environment that has the dependencies only."""
@@ -110,11 +73,7 @@ class DistributionTests(TestCase):
 
     def wheel(self, compiled: bool) -> Path:
         """Build it."""
-        build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index")
-        arguments = ("--no-build-isolation", "--wheel-dir", ".", str(self.sources))
-        run(*build, *arguments, cwd=self.folder, compiled=compiled)
-        (wheel,) = self.folder.glob("appproxy-*.whl")
-        return wheel
+        return build_wheel(self.sources, self.folder, compiled=compiled)
 
     def test_wheel(self) -> None:
         """The wheel has the three daemons, templates and plugins, and nothing that would harm Twisted."""

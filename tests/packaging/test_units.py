@@ -88,7 +88,6 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(service["Service.Restart"], ["on-failure"])
             self.assertEqual(service["Service.RestartPreventExitStatus"], ["77 78"])
 
-
     def test_alive(self) -> None:
         """systemd waits for the start, and for the beats of each; a reload is a signal."""
         for daemon in DAEMONS:
