@@ -13,7 +13,7 @@ from appproxy.session.cookies import SESSION_COOKIE, SIGN_IN_COOKIE, clear_cooki
 from appproxy.session.handover import Handover
 from appproxy.session.seals import BadSeal
 from appproxy.signin.answering import Answer, Answering, Folder, Page, cookie_of, redirect
-from appproxy.signin.every_host import EveryHost
+from appproxy.signin.every_host import EveryHost, note_failure
 from appproxy.signin.flow import SignInFlow, SignInProblem, single
 from appproxy.signin.throttle import WINDOW_SECONDS, FailureThrottle
 
@@ -112,6 +112,7 @@ class AuthHost:
         }
 
     def _refused(self, request: PageRequest, problem: SignInProblem) -> Answer:
+        note_failure(request, problem.refusal.reason, problem.why)
         cookies = () if problem.set_cookie is None else (problem.set_cookie,)
         return self._answering.refused(request, problem.refusal, problem.retry_url, cookies)
 

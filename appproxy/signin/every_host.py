@@ -40,6 +40,24 @@ _NO_TICKET: Final = Refusal(Error.SignInFailed, "state_unknown")
 _log = Logger()
 
 
+def note_failure(request: PageRequest, reason: str, why: str) -> None:
+    """
+    Write the line of a sign-in that did not come about.
+
+    @param reason: that of the page, and of the metrics.
+    """
+    _log.warn(
+        "{event}: {outcome}, {reason}: {why}",
+        event="sign_in",
+        outcome="failure",
+        reason=reason,
+        why=why,
+        transaction_id=request.transaction_id,
+        client_address=request.client_address,
+        fault="peer",
+    )
+
+
 class EveryHost:
     """
     @param provider: where users sign in; L{None} if nobody does.
@@ -68,15 +86,7 @@ class EveryHost:
         try:
             spent = await self._handover.spend_ticket(ticket, request.host_name, cookie)
         except TicketRefused as refused:
-            _log.warn(
-                "{event}: a ticket was refused: {reason}",
-                event="sign_in",
-                outcome="failure",
-                reason=refused.why,
-                transaction_id=request.transaction_id,
-                client_address=request.client_address,
-                fault="peer",
-            )
+            note_failure(request, _NO_TICKET.reason, refused.why)
             return self._answering.refused(
                 request, _NO_TICKET, request.origin + (refused.retry_target or "/")
             )

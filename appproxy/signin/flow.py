@@ -57,13 +57,19 @@ class SignInProblem(Exception):
     @ivar refusal: what to tell the user.
     @ivar retry_url: where to begin again, or L{None}.
     @ivar set_cookie: a Set-Cookie value to send along, or L{None}.
+    @ivar why: for the log.
     """
 
     def __init__(
-        self, refusal: Refusal, retry_url: str | None = None, set_cookie: bytes | None = None
+        self,
+        refusal: Refusal,
+        retry_url: str | None = None,
+        set_cookie: bytes | None = None,
+        why: str = "",
     ) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
+        self.why = why
         self.retry_url = retry_url
         self.set_cookie = set_cookie
 
@@ -263,15 +269,7 @@ class SignInFlow:
         self, reason: str, why: str, retry_url: str | None = None, set_cookie: bytes | None = None
     ) -> SignInProblem:
         self._count(reason)
-        _log.warn(
-            "{event}: {outcome}, {reason}: {why}",
-            event="sign_in",
-            outcome="failure",
-            reason=reason,
-            why=why,
-            fault="peer",
-        )
-        return SignInProblem(Refusal(Error.SignInFailed, reason), retry_url, set_cookie)
+        return SignInProblem(Refusal(Error.SignInFailed, reason), retry_url, set_cookie, why)
 
     def _note(self, signed_in: SignedIn, principal: Principal, session_id: str, client_address: str) -> None:
         self._count("success")
@@ -285,8 +283,8 @@ class SignInFlow:
             user=principal.label,
             session=session_id[:8],
             client_address=client_address,
-            auth_time=tokens.auth_time,
-            amr=list(tokens.methods),
+            auth_time=tokens.auth_time or None,
+            amr=" ".join(tokens.methods),
         )
 
     def _count(self, outcome: str) -> None:

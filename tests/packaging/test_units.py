@@ -109,6 +109,11 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(service["Service.AmbientCapabilities"], [""])
             self.assertEqual(service["Service.Sockets"], wanted)
 
+    def test_sign_in_is_possible(self) -> None:
+        """None forbids memory that is written, then run: with it no edge reaches its provider."""
+        for daemon in DAEMONS:
+            self.assertNotIn("Service.MemoryDenyWriteExecute", unit(f"appproxy-{daemon}.service"))
+
 
 class AnalyzeTests(SynchronousTestCase):
     """What systemd itself says of the units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs, urlsplit
 
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from appproxy.model.application import CookieSettings
 from appproxy.session.records import CookieProblem
@@ -346,8 +346,19 @@ class CallbackTests(World):
         self.assertEqual(event["outcome"], "success")
         self.assertEqual(event["user"], "ada@example.com")
         self.assertEqual(event["client_address"], "192.0.2.7")
-        self.assertEqual(event["amr"], ["pwd", "otp"])
+        self.assertEqual(event["amr"], "pwd otp")
         self.assertEqual(len(event["session"]), 8)
+
+    def test_failure_is_logged(self) -> None:
+        """A sign-in that fails is logged with the reason of the page, from where it came, and its transaction."""
+        self.user.get(self.callback)
+        with capturedLogs() as logs:
+            self.user.get(self.callback)
+        (event,) = [each for each in logs if each.get("event") == "sign_in"]
+        self.assertEqual((event["outcome"], event["reason"]), ("failure", "state_unknown"))
+        self.assertEqual(event["client_address"], "192.0.2.7")
+        self.assertTrue(event["transaction_id"])
+        self.assertIn("state_unknown: ", formatEvent(event))
 
 
 class TicketTests(World):
