@@ -207,7 +207,9 @@ Then: twistd -n appproxy-edge --config {choices.config}
       export APPPROXY_SERVER={settings.admin.listen}    # in every other terminal"""
     lines = [f"Next: {check}", "Then: systemctl enable --now appproxy-edge"]
     if not _has_system_user():
-        lines.insert(0, f"There is no user {SYSTEM_USER} yet: make it first, as README.md says.\n")
+        lines.insert(
+            0, f"There is no user {SYSTEM_USER} yet: run `sh etc/install` first, as README.md says.\n"
+        )
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ What the edge counts and writes down of each request.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from twisted.internet.interfaces import IReactorTime
@@ -46,11 +46,13 @@ class EdgeNumbers:
         feed: CatalogFeed,
         certificates: CertificateDirectory,
         sign_ins: Mapping[str, int],
+        identity_ends: Callable[[], float],
     ) -> None:
         """
         Read everything that others count from here.
 
         @param sign_ins: by outcome.
+        @param identity_ends: when the certificate of the tunnels' side ends, seconds since the epoch.
         """
         traffic = tunnels.traffic
         self.metrics.count_from("sign_ins", lambda: {(outcome,): n for outcome, n in sign_ins.items()})
@@ -65,7 +67,7 @@ class EdgeNumbers:
         watch("catalog_revision", lambda: feed.current.revision)
         watch("tunnels", lambda: _by_group(tunnels, feed))
         watch("tunnel_streams", lambda: _streams(tunnels))
-        watch("certificate_expiry_seconds", lambda: _seconds_left(certificates))
+        watch("certificate_expiry_seconds", lambda: _seconds_left(certificates, identity_ends()))
         watch("certificates_rejected", lambda: len(certificates.rejected))
 
     def reopen_log(self) -> None:
@@ -93,6 +95,9 @@ def _streams(tunnels: Tunnels) -> dict[Key, float]:
     return {(name,): float(count) for name, count in streams.items()}
 
 
-def _seconds_left(certificates: CertificateDirectory) -> dict[Key, float]:
+def _seconds_left(certificates: CertificateDirectory, identity_ends: float) -> dict[Key, float]:
     now = datetime.now(UTC)
-    return {(name,): (ends - now).total_seconds() for name, ends in certificates.expiries().items()}
+    left: dict[Key, float] = {
+        (name,): (ends - now).total_seconds() for name, ends in certificates.expiries().items()
+    }
+    return {**left, ("identity",): identity_ends - now.timestamp()}

@@ -115,7 +115,9 @@ class EdgeService(DaemonService):
         await self._listen(web, tunnels, authority, identity)
         self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
         outcomes = sign_in.flow.outcomes if sign_in.flow is not None else {}
-        self._numbers.watch(web, tunnels, sessions, feed, self._certificates, outcomes)
+        self._numbers.watch(
+            web, tunnels, sessions, feed, self._certificates, outcomes, lambda: identity.current.expires_at
+        )
         await self.start_metrics(self._settings.metrics.listen, self._numbers.metrics, is_ready)
         touching = LoopingCall(web.touch_live)
         touching.clock = self.reactor

@@ -206,7 +206,8 @@ class ServiceTests(SynchronousTestCase):
         told: list[str] = []
         for name in ("reloading", "ready", "stopping"):
             self.patch(self.service.notifier, name, lambda name=name: told.append(name))
-        self.service.waits = waits = Deferred()
+        waits: Deferred[None] = Deferred()
+        self.service.waits = waits
         self.service.startService()
         self.service.reload_and_tell()
         self.assertEqual(told, [])

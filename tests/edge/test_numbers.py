@@ -83,7 +83,7 @@ class EdgeNumbersTests(SynchronousTestCase):
         sessions: Any = _Sized(ready=True)
         feed: Any = SimpleNamespace(is_ready=True, current=catalog())
         certificates: Any = SimpleNamespace(expiries=dict, rejected={"a.pem": "no key"})
-        numbers.watch(web, tunnels, sessions, feed, certificates, {"success": 2})
+        numbers.watch(web, tunnels, sessions, feed, certificates, {"success": 2}, lambda: 0.0)
         shown = self.scrape(numbers)
         for expected in (
             'appproxy_sign_ins_total{outcome="success"} 2.0',
@@ -101,6 +101,7 @@ class EdgeNumbersTests(SynchronousTestCase):
             "appproxy_store_up 1.0",
         ):
             self.assertIn(expected, shown)
+        self.assertTrue([line for line in shown if 'expiry_seconds{name="identity"} -' in line])
         # Nobody misses the tunnel of a group that has no applications.
         self.assertFalse([line for line in shown if "unused" in line])
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "etc" / "prometheus" / "appproxy.rules.yml"
+DASHBOARD: Final = ROOT / "etc" / "grafana" / "appproxy.json"
 MANUAL: Final = ROOT / "docs" / "operations.md"
 EDGE: Final = 'job="appproxy-edge"'
 CONNECTOR: Final = 'job="appproxy-connector"'
@@ -83,7 +84,11 @@ CASES: Final[Mapping[str, Mapping[str, Values]]] = {
         f'appproxy_certificate_expiry_seconds{{{CONNECTOR},name="identity"}}': (
             f"{6 * DAY}x90",
             f"{10 * DAY}x90",
-        )
+        ),
+        f'appproxy_certificate_expiry_seconds{{{EDGE},name="identity"}}': (
+            f"{29 * DAY}x90",
+            f"{120 * DAY}x90",
+        ),
     },
     "AppProxyCertificateRejected": {f"appproxy_certificates_rejected{{{EDGE}}}": ("1x90", "0x90")},
     "AppProxyLogLinesDropped": {f"appproxy_log_lines_dropped_total{{{EDGE}}}": ("0x70 5x20", "7x90")},
@@ -93,6 +98,9 @@ CASES: Final[Mapping[str, Mapping[str, Values]]] = {
     },
 }
 """For each alert, the series that it looks at."""
+
+HEARD_OF: Final[Mapping[str, int]] = {"AppProxyIdentityExpiresSoon": 2}
+"""How often an alert is heard, where more than one thing is sick."""
 
 
 def alerts() -> list[str]:
@@ -112,7 +120,8 @@ def scenario(alert: str) -> dict[str, Any]:
         for each, both in CASES[alert].items()
         for instance, values in zip(("sick", "well"), both, strict=True)
     ]
-    heard = [{"labels": f'{{alertname="{alert}",instance="sick"}}', "value": 1}]
+    count = HEARD_OF.get(alert, 1)
+    heard = [{"labels": f'{{alertname="{alert}",instance="sick"}}', "value": count}]
     return {
         "name": alert,
         "interval": "30s",
@@ -147,6 +156,19 @@ class AlertTests(SynchronousTestCase):
             json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests})
         )
         self.promtool("test", "rules", file)
+
+    def test_dashboard(self) -> None:
+        """Prometheus understands what each panel of the dashboard asks."""
+        panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+        self.assertEqual([panel["id"] for panel in panels], list(range(1, len(panels) + 1)))
+        questions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+        rules = [
+            {"record": f"panel:{number}", "expr": question.replace("$__rate_interval", "5m")}
+            for number, question in enumerate(questions)
+        ]
+        file = Path(self.mktemp()).absolute()
+        file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+        self.assertIn(f"{len(questions)} rules found", self.promtool("check", "rules", file))
 
     def test_manual(self) -> None:
         """For each alert the manual says, under its name and in the rules' order, what to do."""

@@ -350,7 +350,7 @@ class CallbackTests(World):
         self.assertEqual(len(event["session"]), 8)
 
     def test_failure_is_logged(self) -> None:
-        """A sign-in that fails is logged with the reason of the page, from where it came, and its transaction."""
+        """A sign-in that fails is logged with the page's reason, where it came from, and its transaction."""
         self.user.get(self.callback)
         with capturedLogs() as logs:
             self.user.get(self.callback)
