@@ -66,9 +66,7 @@ class DiagnosisTests(IntegrationTestCase):
 
     def trace(self, page: Page) -> dict[str, Any]:
         """The trace of an answer that has the edge's transaction id."""
-        traced: dict[str, Any] = self.site.appproxy_json(
-            "trace", page.header("AppProxy-Transaction-Id")
-        )
+        traced: dict[str, Any] = self.site.appproxy_json("trace", page.header("AppProxy-Transaction-Id"))
         return traced
 
     def assert_failure_traced(self, through: str) -> None:
