@@ -14,8 +14,10 @@ from appproxy.admin.changes import ApplyRequest, Changes, PlanRequest
 from appproxy.admin.errors import bad_request, not_found
 from appproxy.admin.objects import Objects
 from appproxy.admin.peer import Peer
+from appproxy.admin.probes import ProbeRequest, Probes
 from appproxy.admin.status import Status
 from appproxy.admin.tokens import TokenObjects, TokenRequest
+from appproxy.admin.traces import Traces
 from appproxy.model.application import Model
 
 _M = TypeVar("_M", bound=Model)
@@ -59,6 +61,8 @@ class AdminApi:
         changes: Changes,
         tokens: TokenObjects,
         status: Status,
+        probes: Probes,
+        traces: Traces,
         objects: Mapping[str, Objects],
         revoke: Callable[[str, Peer], Awaitable[object]],
     ) -> None:
@@ -67,12 +71,14 @@ class AdminApi:
         @param revoke: trusts a connector, by id or name, no more.
         """
         self._revoke = revoke
+        self._traces = traces
         self._objects = {"tokens": tokens, **objects}
         self._handlers: dict[tuple[str, tuple[str, ...]], Handler] = {
             ("POST", ("plan",)): lambda call: changes.plan(call.read(PlanRequest)),
             ("POST", ("apply",)): lambda call: changes.apply(call.read(ApplyRequest), call.peer),
             ("GET", ("export",)): lambda call: changes.export(),
             ("GET", ("status",)): lambda call: status.show(),
+            ("POST", ("probe",)): lambda call: probes.probe(call.read(ProbeRequest), call.peer),
             ("POST", ("tokens",)): lambda call: tokens.make(call.read(TokenRequest), call.peer),
         }
 
@@ -82,6 +88,8 @@ class AdminApi:
         @raise AdminError: if there is nothing of that name.
         """
         match method, path:
+            case "GET", ("trace", transaction_id):
+                return lambda call: self._traces.show(transaction_id)
             case "GET", ("objects", kind):
                 some = self._kind(kind)
                 return lambda call: some.list_all()

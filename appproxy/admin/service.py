@@ -25,10 +25,14 @@ from appproxy.admin.objects import (
     Objects,
     SessionObjects,
 )
+from appproxy.admin.probes import Probes
+from appproxy.admin.questions import Connectors
 from appproxy.admin.site import AdminSite
 from appproxy.admin.status import Status
 from appproxy.admin.tokens import TokenObjects
+from appproxy.admin.traces import Traces
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
+from appproxy.observe.recent import Recent
 from appproxy.pki.authority import Authority
 from appproxy.store.istore import IStore
 from appproxy.store.sealing import Sealer
@@ -50,6 +54,9 @@ class Surroundings:
     @ivar connect_host: the name that connectors then ask for.
     @ivar expiries: when each certificate ends, by name.
     @ivar sealer: the one of the session records.
+    @ivar questions: asks connectors.
+    @ivar recent: the requests that ended lately.
+    @ivar log_place: where the access log is, in words.
     @ivar rejected: what is wrong with certificates' files, by name.
     @ivar end_session: ends a session by id, with a reason.
     """
@@ -65,6 +72,9 @@ class Surroundings:
     expiries: Callable[[], Mapping[str, datetime]]
     sealer: Sealer
     end_session: Callable[[str, str], Deferred[Any]]
+    questions: Connectors
+    recent: Recent
+    log_place: str
     rejected: Callable[[], Mapping[str, str]] = dict
 
 
@@ -86,6 +96,8 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
         Changes(store, live, around.own_hosts, in_thread),
         TokenObjects(around.authority, around.addresses, around.connect_host),
         Status(clock, around.feed, around.connectors, source, around.expiries, around.rejected),
+        Probes(clock, around.feed, around.connectors, around.questions),
+        Traces(clock, around.recent, around.connectors, around.questions, around.log_place),
         objects,
         connectors.revoke,
     )

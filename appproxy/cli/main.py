@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "relay": ("tokens:relay", "Let relays join."),
     "enroll": ("enroll:enroll_command", "Make this machine a connector or relay."),
     "status": ("status:status", "Show the edge, its tunnels and certificates."),
+    "trace": ("trace:trace", "Show what became of a request."),
     "schema": ("schema:schema", "Print the JSON Schema of a file."),
     "completion": ("completion:completion", "Print the shell's completion script."),
     "version": ("version:version", "Print the version."),

@@ -15,16 +15,35 @@ import click
 from appproxy.cli.client import AdminClient
 from appproxy.cli.failures import asks_edge
 from appproxy.cli.output import Form, count_of, output_option, print_json, print_rows, shown
+from appproxy.cli.probe import probe
 
 WATCH_SECONDS: Final = 2.0
 
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until interrupted.")
+@click.option(
+    "--probe", "is_probe", is_flag=True, help="Call every application through every connector of its group."
+)
+@click.option(
+    "--app", "applications", multiple=True, metavar="NAME", help="Probe only this one; may be given again."
+)
 @output_option
 @asks_edge
-def status(client: AdminClient, watch: bool, output: Form) -> None:
-    """Show the edge, its tunnels and certificates."""
+def status(
+    client: AdminClient, watch: bool, is_probe: bool, applications: tuple[str, ...], output: Form
+) -> None:
+    """
+    Show the edge, its tunnels and certificates.
+
+    With --probe instead: whether each application answers, and if not, why. Nobody is signed
+    on for that. Exit code 1 if one does not answer.
+    """
+    if is_probe or applications:
+        if watch:
+            raise click.UsageError("--probe and --watch do not go together")
+        probe(client, applications, output)
+        return
     if not watch:
         answer = client.get("status")
         print_json(answer) if output == "json" else print_status(answer)

@@ -142,6 +142,20 @@ class BackendRequest:
         return pack_response(status, body, headers)
 
 
+def allowed(catalog: CatalogCopy, application: str) -> Served:
+    """
+    An application that this connector serves.
+
+    @raise BackendError: if it does not.
+    """
+    served = catalog.get(application)
+    if served is None:
+        raise BackendError("backend_not_allowed", "this connector's group does not serve the application")
+    if served.refusal:
+        raise BackendError("backend_not_allowed", served.refusal)
+    return served
+
+
 def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Principal]) -> BackendRequest:
     """
     Decide whether a stream is served, and how.
@@ -149,11 +163,7 @@ def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Pr
     @param principals: by their numbers.
     @raise BackendError: if it is not.
     """
-    served = catalog.get(message.application)
-    if served is None:
-        raise BackendError("backend_not_allowed", "this connector's group does not serve the application")
-    if served.refusal:
-        raise BackendError("backend_not_allowed", served.refusal)
+    served = allowed(catalog, message.application)
     number = message.principal_number
     principal = principals.get(number) if number else None
     if principal is None and (number or not served.passthrough):

@@ -18,6 +18,7 @@ from appproxy.connector.backend_connection import AnswerListener, BackendConnect
 from appproxy.connector.backend_request import prepare
 from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
+from appproxy.connector.trails import Trails
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
@@ -45,12 +46,15 @@ _OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_pro
 class ExchangeServices:
     """What all exchanges of one tunnel share."""
 
-    __slots__ = ("catalog", "principals", "wheel")
+    __slots__ = ("catalog", "principals", "trails", "wheel")
 
-    def __init__(self, catalog: CatalogCopy, principals: dict[int, Principal], wheel: TimerWheel) -> None:
+    def __init__(
+        self, catalog: CatalogCopy, principals: dict[int, Principal], wheel: TimerWheel, trails: Trails
+    ) -> None:
         self.catalog = catalog
         self.principals = principals
         self.wheel = wheel
+        self.trails = trails
 
 
 class BackendExchange(AnswerListener, StreamHandler):
@@ -72,6 +76,7 @@ class BackendExchange(AnswerListener, StreamHandler):
         "_services",
         "_stream",
         "_timer",
+        "_trail",
         "_trailers",
         "_wait",
     )
@@ -80,6 +85,7 @@ class BackendExchange(AnswerListener, StreamHandler):
         self._services = services
         self._stream: Stream | None = stream
         self._message = message
+        self._trail = services.trails.begin(message.transaction_id, message.application)
         self._connection: BackendConnection | None = None
         self._dialling: Deferred[BackendConnection] | None = None
         self._wait: Callable[[], None] | None = None
@@ -179,6 +185,7 @@ class BackendExchange(AnswerListener, StreamHandler):
             return
         if head.status >= 200:
             self._responded = True
+            self._note_answer(head.status)
             connection.answer_began()
             if binds_connection(head.blocks, WWW_AUTHENTICATE):
                 self._request.bind(connection)
@@ -268,6 +275,7 @@ class BackendExchange(AnswerListener, StreamHandler):
     def _dialled(self, connection: BackendConnection) -> None:
         self._dialling = None
         self._cancel_timer()
+        self._trail.connected = self._services.trails.seconds()
         if self._done:
             self._request.give_back(connection, clean=True)
         else:
@@ -283,6 +291,7 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     def _send(self, connection: BackendConnection) -> None:
         self._connection = connection
+        self._trail.reused = connection.used > 0
         self._request.begin(connection, self)
         if not self._request_ended and self._stream is not None:
             self._stream.resume()
@@ -312,12 +321,18 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     def _switch(self, stream: Stream, connection: BackendConnection, payload: bytes) -> None:
         self._responded = True
+        self._note_answer(101)
         connection.answer_began()
         self._raw = True
         self._request_ended = False
         connection.switch_to_raw()
         stream.head(payload)
         stream.upgraded()
+
+    def _note_answer(self, status: int) -> None:
+        trail = self._trail
+        trail.status = status
+        trail.answered = self._services.trails.seconds()
 
     def _await_answer(self, connection: BackendConnection) -> None:
         connection.await_answer(self._services.wheel, self._request.timeout)
@@ -366,6 +381,7 @@ class BackendExchange(AnswerListener, StreamHandler):
         self._end(reason, detail)
 
     def _end(self, reason: str, detail: str) -> None:
+        self._services.trails.failed(self._trail, reason, detail)
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.reset(reason, detail)
@@ -375,6 +391,7 @@ class BackendExchange(AnswerListener, StreamHandler):
         if self._done:
             return
         self._done = True
+        self._trail.ended = self._services.trails.seconds()
         self._stream = None
         self._held = None
         self._cancel_timer()

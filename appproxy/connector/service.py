@@ -23,6 +23,7 @@ from appproxy.connector.backends import Backends
 from appproxy.connector.numbers import ConnectorNumbers
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.supervisor import Supervisor
+from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
@@ -74,10 +75,11 @@ class ConnectorService(DaemonService):
         )
         allow_list = AllowList.parse(settings.allowed_backends, settings.names_resolve_into)
         backends = self._backends(allow_list)
+        trails = Trails(self.reactor.seconds)
 
         def make_end(address: str) -> TunnelEnd:
             catalog = CatalogCopy(allow_list, settings.allowed_sso, backends.pool)
-            return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served)
+            return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served, trails)
 
         try:
             supervisor = self._supervisor = Supervisor(

@@ -11,7 +11,9 @@ from typing import Final, Protocol
 from twisted.logger import Logger
 
 from appproxy.connector.exchange import BackendExchange, ExchangeServices
+from appproxy.connector.questions import answer_question
 from appproxy.connector.served import CatalogCopy
+from appproxy.connector.trails import Trails
 from appproxy.model.principal import Principal
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.errors import TunnelError
@@ -61,13 +63,14 @@ class TunnelEnd(TunnelListener):
         wheel: TimerWheel,
         owner: TunnelOwner,
         served: Callable[[str], None],
+        trails: Trails,
     ) -> None:
         self.address = address
         self.catalog = catalog
         self._owner = owner
         self._served = served
         self._principals: dict[int, Principal] = {}
-        self._services = ExchangeServices(catalog, self._principals, wheel)
+        self._services = ExchangeServices(catalog, self._principals, wheel, trails)
         self._session: TunnelSession | None = None
         self.software = ""
         self.leaving = False
@@ -99,7 +102,10 @@ class TunnelEnd(TunnelListener):
         self.software = peer_hello.software
 
     def opened(self, stream: Stream, message: OpenMessage) -> None:
-        """A request."""
+        """A request, or a question."""
+        if message.ask:
+            answer_question(self._services, stream, message)
+            return
         exchange = BackendExchange(self._services, stream, message)
         stream.handler = exchange
         self._served(message.application)

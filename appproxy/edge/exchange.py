@@ -293,6 +293,7 @@ class Exchange(StreamHandler, RequestSink):
         if self._done:
             return
         self._stream = None
+        self._transaction.attempt_failed(self._services.seconds(), reason, detail)
         if self._responded:
             self._transaction.reason = reason
             self._writer.break_off()
@@ -371,6 +372,7 @@ class Exchange(StreamHandler, RequestSink):
     def _peer_broke(self, rule: str) -> None:
         """The connector sent what no connector of ours sends, or passed on what a backend may not say."""
         self._reset_stream("backend_protocol", rule)
+        self._transaction.attempt_failed(self._services.seconds(), "backend_protocol", rule)
         if self._responded:
             self._transaction.reason = "backend_protocol"
             self._writer.break_off()

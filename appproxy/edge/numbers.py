@@ -17,6 +17,7 @@ from appproxy.edge.web import Web
 from appproxy.observe.access_log import GATHER_SECONDS, AccessFormat, LineWriter
 from appproxy.observe.account import Account
 from appproxy.observe.metrics import Metrics
+from appproxy.observe.recent import Recent
 from appproxy.observe.series import Key
 from appproxy.session.records import Sessions
 from appproxy.transport.certificates import CertificateDirectory
@@ -28,6 +29,7 @@ class EdgeNumbers:
     The access log and the metrics.
 
     @ivar metrics: for the scrape.
+    @ivar recent: the requests that ended lately.
     @ivar finished: takes note of a request that is over.
     """
 
@@ -36,7 +38,8 @@ class EdgeNumbers:
         self._writer = writer
         writer.schedule = lambda call: clock.callLater(GATHER_SECONDS, call)
         form = AccessFormat("edge", settings.log.query_strings) if settings.log.access else None
-        self.finished = Account(self.metrics.served, writer, form).finished
+        self.recent = Recent()
+        self.finished = Account(self.metrics.served, writer, form, self.recent).finished
 
     def watch(
         self,

@@ -32,6 +32,7 @@ from appproxy.edge.assembly import (
     load_rules,
 )
 from appproxy.edge.numbers import EdgeNumbers
+from appproxy.edge.questions import TunnelQuestions
 from appproxy.edge.relay_feed import RelayFeed
 from appproxy.edge.tunnels import InsideTunnels, RemoteTunnels, Tunnels
 from appproxy.edge.web import Web
@@ -234,6 +235,9 @@ class EdgeService(DaemonService):
                 self._expiries,
                 sealer,
                 sessions.end,
+                TunnelQuestions(self.reactor, tunnels),
+                self._numbers.recent,
+                _log_place(settings),
                 lambda: self._certificates.rejected,
             ),
         )
@@ -276,6 +280,15 @@ class EdgeService(DaemonService):
         await self.stop_metrics()
         if self._store is not None:
             await self._store.close()
+
+
+def _log_place(settings: EdgeSettings) -> str:
+    """Where an administrator finds the access log."""
+    if not settings.log.access:
+        return "there is no access log (log.access = false)"
+    if settings.log.file:
+        return f"the access log is {settings.log.file}, and what was rotated away"
+    return "the access log is the edge's standard output: journalctl -u appproxy-edge --grep ID"
 
 
 def _host_of(peer: IAddress) -> str:

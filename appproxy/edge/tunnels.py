@@ -18,8 +18,10 @@ from appproxy.pki.tunnel_peer import dial_tunnel
 from appproxy.relay.catalog import RelayCatalog
 from appproxy.relay.dialers import RelayDialers
 from appproxy.relay.hub import RelayHub
+from appproxy.relay.link import ConnectorLink
 from appproxy.relay.local import LocalOpener
 from appproxy.relay.opener import StreamOpener
+from appproxy.relay.relay_link import RelayLink
 from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.turn import Schedule
 from appproxy.tunnel.traffic import Traffic
@@ -46,6 +48,9 @@ class Tunnels(Protocol):
     def tunnels(self) -> Sequence[Mapping[str, object]]:
         """Every tunnel, as C{status} shows it."""
 
+    def link_to(self, connector: str) -> ConnectorLink | RelayLink | None:
+        """The tunnel by which this connector can be asked something."""
+
     def live_revision(self, revision: int) -> Deferred[None]:
         """Fires once every connector serves this revision."""
 
@@ -65,6 +70,7 @@ class InsideTunnels:
         self.traffic = self._hub.traffic
         self.update = self._hub.update
         self.tunnels = self._hub.tunnels
+        self.link_to = self._hub.link_to
         self.live_revision = self._hub.live_revision
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:
@@ -98,6 +104,7 @@ class RemoteTunnels:
         self.traffic = self._dialers.traffic
         self.update = self._dialers.update
         self.tunnels = self._dialers.tunnels
+        self.link_to = self._dialers.link_to
         self.live_revision = self._dialers.live_revision
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:

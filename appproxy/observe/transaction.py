@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
@@ -66,6 +66,16 @@ class TransactionIds:
         return f"{self._second_text}{_PAIRS[millisecond & 1023]}{self._pool[start:end]}"
 
 
+def time_of(transaction_id: str) -> float | None:
+    """When an id was made, in seconds since the epoch; L{None} if it is no id of ours."""
+    if len(transaction_id) != 26 or not set(transaction_id) <= set(_CROCKFORD) or transaction_id > "8":
+        return None
+    value = 0
+    for character in transaction_id[: 26 - _RANDOM_CHARACTERS]:
+        value = value * 32 + _CROCKFORD.index(character)
+    return value / 1000
+
+
 def _second_text(second: int) -> str:
     """All but the last ten bits of the milliseconds."""
     pairs = _PAIRS
@@ -75,6 +85,24 @@ def _second_text(second: int) -> str:
         + pairs[second >> 10 & 1023]
         + pairs[second & 1023]
     )
+
+
+class Step(NamedTuple):
+    """
+    An attempt that came to nothing.
+
+    @ivar after: seconds from the request's beginning.
+    @ivar connector: whose tunnel it was.
+    @ivar detail: the connector's words.
+    """
+
+    after: float
+    connector: str
+    reason: str
+    detail: str
+
+
+NO_STEPS: Final[tuple[Step, ...]] = ()
 
 
 @mypyc_attr(acyclic=True)
@@ -92,6 +120,7 @@ class Transaction:
     @ivar protocol: C{http/1.1}, C{h2} or C{websocket}.
     @ivar bytes_in: body bytes from the client; C{bytes_out}: to it.
     @ivar duration: seconds to the last byte; C{first_byte}: to the first one of the answer.
+    @ivar steps: attempts that failed; for a trace, not for the log.
     @ivar connector_time: seconds at the connector; C{backend_time}: at the application; C{sso_time}: sign-on.
     """
 
@@ -118,6 +147,7 @@ class Transaction:
         "sso_time",
         "started",
         "status",
+        "steps",
         "target",
         "tunnel",
         "user",
@@ -145,8 +175,17 @@ class Transaction:
         self.application = self.user = self.session = ""
         self.connector = self.connector_group = self.tunnel = ""
         self.error = self.reason = self.sso_mode = ""
+        self.steps = NO_STEPS
         self.status = self.bytes_in = self.bytes_out = self.retries = 0
         self.duration = self.first_byte = self.connector_time = self.backend_time = self.sso_time = -1.0
+
+    def attempt_failed(self, at: float, reason: str, detail: str) -> None:
+        """
+        Note that a connector gave it up.
+
+        @param at: seconds since the epoch.
+        """
+        self.steps = (*self.steps, Step(at - self.started, self.connector, reason, detail))
 
     def refused(self, refusal: Refusal) -> None:
         """Note that the request was turned away, and why."""

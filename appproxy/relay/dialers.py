@@ -110,6 +110,10 @@ class RelayDialers:
                 rows += [row.as_dict() for row in link.rows]
         return rows
 
+    def link_to(self, connector: str) -> RelayLink | None:
+        """The tunnel to a relay at which this connector has a tunnel that serves."""
+        return next((link for link in self._dialers.ends if link.usable and link.leads_to(connector)), None)
+
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Let what is under way end, then close every tunnel."""
         return self._dialers.stop(drain_seconds)

@@ -13,6 +13,7 @@ from appproxy.relay.broker import Broker
 from appproxy.relay.catalog import RelayCatalog
 from appproxy.relay.edge_link import EdgeLink
 from appproxy.relay.link import ConnectorLink
+from appproxy.relay.question import asked_connector
 from appproxy.relay.splice import AnswerSide, Parked, RequestSide
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.messages import NO_BODY, OpenMessage
@@ -101,11 +102,26 @@ class Forwarder:
         if group is None or not edge.peer.opens(group):
             stream.reset("backend_not_allowed", "no group that this edge may open serves the application")
             return
+        if message.ask:
+            self._ask(stream, message, group)
+            return
         bound_to = edge.bound_to(message.client_connection, group) if message.stay else None
         if bound_to is None:
             self._choose(edge, stream, message, group)
         elif not self._splice(edge, stream, message, bound_to):
             stream.reset("no_connector", "the connector that this connection is bound to takes no more")
+
+    def _ask(self, stream: Stream, message: OpenMessage, group: str) -> None:
+        connector = asked_connector(message.head)
+        link = next(
+            (each for each in self._broker if each.connector == connector and each.group == group), None
+        )
+        if link is None or not link.usable:
+            stream.reset("no_connector", "the connector has no tunnel here")
+        elif not link.takes_questions:
+            stream.reset("no_questions", link.software)
+        else:
+            stream.handler = RequestSide(link.ask(message, AnswerSide(stream, lambda reason, detail: None)))
 
     def _choose(self, edge: EdgeLink, stream: Stream, message: OpenMessage, group: str) -> None:
         failure = self._failures.of(message.transaction_id)

@@ -101,6 +101,10 @@ class RelayHub:
         """Every tunnel, as C{status} shows it."""
         return [row_of(link, tunnel) for link, tunnel in self.links.items() if link.up_since]
 
+    def link_to(self, connector: str) -> ConnectorLink | None:
+        """A tunnel of this connector, if it has one that serves."""
+        return next((link for link in self.links if link.connector == connector and link.usable), None)
+
     # -- LinkOwner
 
     def link_up(self, link: ConnectorLink) -> None:

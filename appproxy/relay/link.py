@@ -15,7 +15,7 @@ from appproxy.relay.opener import StreamRequest
 from appproxy.relay.opening_end import OpeningEnd
 from appproxy.relay.principals import Tellable
 from appproxy.tunnel.handler import StreamHandler
-from appproxy.tunnel.messages import OpenMessage, PeerHello
+from appproxy.tunnel.messages import ANONYMOUS, NO_BODY, NO_DIGEST, OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
 from appproxy.tunnel.stream import Stream
@@ -103,6 +103,22 @@ class ConnectorLink(OpeningEnd):
             client,
         )
         return self._send(forwarded, handler)
+
+    def ask(self, message: OpenMessage, handler: StreamHandler) -> Stream:
+        """See L{OpeningEnd.ask}; the connector is named the revision that it was told."""
+        asked = OpenMessage(
+            message.deadline_ms,
+            message.transaction_id,
+            message.application,
+            self._revision_for(message.revision),
+            ANONYMOUS,
+            NO_DIGEST,
+            NO_BODY,
+            False,
+            message.head,
+            ask=True,
+        )
+        return self._send(asked, handler)
 
     def forget(self, key: Hashable) -> None:
         """A user's session ended, or an edge does not need the user any longer."""

@@ -15,6 +15,7 @@ from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import ANONYMOUS, NO_DIGEST, OpenMessage, PeerHello
 from appproxy.tunnel.session import TunnelSession
+from appproxy.tunnel.settings import QUESTIONS
 from appproxy.tunnel.stream import Stream
 
 
@@ -29,6 +30,7 @@ class OpeningEnd:
     @ivar software: how the peer calls itself.
     @ivar up_since: when its HELLO came; 0 before.
     @ivar applied_revision: the newest catalog revision that the peer applied; -1 before the first.
+    @ivar takes_questions: whether the peer answers the questions of C{docs/tunnel.md}, section 14.
     @ivar timed: is set to what wants to know of the answers to pings.
     """
 
@@ -38,6 +40,7 @@ class OpeningEnd:
         self.software = ""
         self.up_since = 0.0
         self.applied_revision = -1
+        self.takes_questions = False
         self.timed: Callable[[bytes], None] = lambda _payload: None
         self._leaving = False
         self._lost = False
@@ -130,6 +133,14 @@ class OpeningEnd:
         )
         return self._send(message, handler)
 
+    def ask(self, message: OpenMessage, handler: StreamHandler) -> Stream:
+        """
+        Open the stream of a question.
+
+        @raise TunnelRefused: if the tunnel takes no more.
+        """
+        return self._send(message, handler)
+
     def _send(self, message: OpenMessage, handler: StreamHandler) -> Stream:
         """
         @raise TunnelRefused: if the tunnel takes no more.
@@ -149,6 +160,7 @@ class OpeningEnd:
         session = self._session
         assert session is not None
         self.software = peer.software
+        self.takes_questions = QUESTIONS in peer.features
         self._principals = PrincipalNumbers(
             session.send_principal, session.send_forget, peer.settings.max_principals
         )

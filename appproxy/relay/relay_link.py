@@ -54,6 +54,10 @@ class RelayLink(OpeningEnd):
         """Whether a connector of this group has a tunnel there."""
         return group in self._served
 
+    def leads_to(self, connector: str) -> bool:
+        """Whether this connector has a tunnel there."""
+        return any(row.serving and row.connector == connector for row in self.rows)
+
     def open(self, request: StreamRequest, handler: StreamHandler, stay: bool) -> Stream:
         """
         Open a stream.

@@ -41,6 +41,7 @@ _TRANSACTION_AT: Final = 42
 _TRANSACTION_SIZE: Final = 26
 _UPGRADE: Final = 0x01
 _STAY: Final = 0x02
+_ASK: Final = 0x04
 _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
 _PRINCIPAL: Final = Struct(">II")
@@ -69,6 +70,7 @@ class OpenMessage:
         which a backend connection may be bound; 0 = none.
     @ivar stay: whether the request has to go where the last one of its client
         connection went; for relays, which otherwise choose anew.
+    @ivar ask: whether it is a question to a connector, and no request for a backend.
     """
 
     deadline_ms: int
@@ -82,6 +84,7 @@ class OpenMessage:
     head: bytes
     client_connection: int
     stay: bool
+    ask: bool
 
     def __init__(
         self,
@@ -96,6 +99,7 @@ class OpenMessage:
         head: bytes,
         client_connection: int = 0,
         stay: bool = False,
+        ask: bool = False,
     ) -> None:
         self.deadline_ms = deadline_ms
         self.transaction_id = transaction_id
@@ -108,6 +112,7 @@ class OpenMessage:
         self.head = head
         self.client_connection = client_connection
         self.stay = stay
+        self.ask = ask
 
     def pack(self, beginning: Beginning | None = None) -> bytes:
         """
@@ -155,6 +160,8 @@ class OpenMessage:
         upgrade = bool(options & _UPGRADE)
         if upgrade and body != NO_BODY:
             raise _bad("OPEN asks for an upgrade and has a body")
+        if options & _ASK and (upgrade or body != NO_BODY or number):
+            raise _bad("OPEN is a question and has more than a head")
         return OpenMessage(
             u32_at(payload, 2),
             transaction,
@@ -167,6 +174,7 @@ class OpenMessage:
             payload[start:],
             _unsigned_long_at(payload, 26),
             bool(options & _STAY),
+            bool(options & _ASK),
         )
 
 
@@ -210,7 +218,7 @@ class Beginning:
         self._principal_number = message.principal_number
         self._revision = message.revision
         self._body = message.body
-        self._options = message.upgrade | message.stay << 1
+        self._options = message.upgrade | message.stay << 1 | message.ask << 2
         self.name = message.application.encode()
         size = len(self.name)
         if not 0 < size <= 255 or self._body < NO_BODY:
@@ -227,7 +235,7 @@ class Beginning:
             and self._principal_number == message.principal_number
             and self._revision == message.revision
             and self._body == message.body
-            and self._options == message.upgrade | message.stay << 1
+            and self._options == message.upgrade | message.stay << 1 | message.ask << 2
         )
 
 

@@ -14,6 +14,9 @@ from appproxy import __version__
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
+QUESTIONS: Final = "questions"
+"""The feature of an acceptor that answers, or passes on, the questions of section 14."""
+
 MAX_STREAMS_EVER: Final = 1 << 20
 MAX_WINDOW_EVER: Final = 1 << 30
 MAX_BYTES_EVER: Final = 1 << 40
@@ -32,7 +35,7 @@ class TunnelSettings:
     @ivar max_principal_bytes: the sum of their payloads.
     @ivar max_config: the largest CONFIG document.
     @ivar software: for the peer's log and for C{status}.
-    @ivar features: names of optional features; none is defined in version 1.
+    @ivar features: names of optional features.
     """
 
     max_streams: int = 2000
@@ -43,7 +46,7 @@ class TunnelSettings:
     max_principal_bytes: int = 64 * MIB
     max_config: int = 16 * MIB
     software: str = f"appproxy/{__version__}"
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = (QUESTIONS,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.admin.peer import Peer
+from appproxy.admin.questions import ProbeOutcome
 from appproxy.admin.service import Surroundings
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.model.application import Connector
+from appproxy.observe.recent import Recent
 from appproxy.pki.authority import Authority
 from appproxy.store.istore import IStore, Put
 from appproxy.store.keys import CONNECTORS, encode_document
@@ -74,6 +76,43 @@ class Tunnels:
         return all(applied >= revision for applied in self.applied.values())
 
 
+class Asked:
+    """
+    Connectors that answer as a test wants.
+
+    @ivar outcomes: of probes, by connector and application; a pair that is not there answers 200.
+    @ivar trails: what each connector says of any request.
+    @ivar probed: every probe, in order.
+    @ivar held: answers that wait, while C{hold} is set.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: dict[tuple[str, str], ProbeOutcome] = {}
+        self.trails: dict[str, Mapping[str, object]] = {}
+        self.probed: list[tuple[str, str, int]] = []
+        self.hold = False
+        self.held: list[tuple[Deferred[ProbeOutcome], ProbeOutcome]] = []
+
+    def probe(self, connector: str, application: str, revision: int) -> Deferred[ProbeOutcome]:
+        """As the test wants it."""
+        self.probed.append((connector, application, revision))
+        outcome = self.outcomes.get((connector, application), ProbeOutcome("P" * 26, 200, 1.5, 20.0))
+        if not self.hold:
+            return succeed(outcome)
+        waiting: Deferred[ProbeOutcome] = Deferred()
+        self.held.append((waiting, outcome))
+        return waiting
+
+    def release(self) -> None:
+        """Answer the probe that waits longest."""
+        waiting, outcome = self.held.pop(0)
+        waiting.callback(outcome)
+
+    def trail(self, connector: str, application: str, transaction_id: str) -> Deferred[Mapping[str, object]]:
+        """As the test wants it."""
+        return succeed(self.trails.get(connector, {}))
+
+
 class Edge:
     """The parts of an edge that administrators deal with."""
 
@@ -86,6 +125,8 @@ class Edge:
         self.connectors = ConnectorFeed(store, clock)
         self.addresses = ["connect.apps.example.com:443"]
         self.ended: list[tuple[str, str]] = []
+        self.recent = Recent()
+        self.connectors_asked = Asked()
         self.around = Surroundings(
             store=store,
             feed=self.feed,
@@ -98,6 +139,9 @@ class Edge:
             expiries=lambda: {"apps": CERTIFICATE_END},
             sealer=SEALER,
             end_session=self._end_session,
+            questions=self.connectors_asked,
+            recent=self.recent,
+            log_place="the access log is edge.log",
         )
 
     @classmethod

@@ -18,6 +18,7 @@ from appproxy.connector.allow_list import AllowList
 from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.pool import Pool
 from appproxy.connector.served import CatalogCopy
+from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.httpwire.block import blocks_of, fields_of
 from appproxy.httpwire.field import Fields, Pair, fields
@@ -232,7 +233,9 @@ class Edge:
         self.served: list[str] = []
         allow_list = AllowList.parse(["*.corp.example", "10.0.0.0/8:80"], ["10.0.0.0/8"])
         self.catalog = CatalogCopy(allow_list, ["none", "headers"], self.backends.pool)
-        self.end = TunnelEnd("edge:443", self.catalog, self.wheel, self.owner, self.served.append)
+        self.end = TunnelEnd(
+            "edge:443", self.catalog, self.wheel, self.owner, self.served.append, Trails(self.clock.seconds)
+        )
         self.listener = RecordingListener()
         self.session = TunnelSession("opener", TunnelSettings(), self.listener, lambda: None)
         self.before_sending: Callable[[], object] = str

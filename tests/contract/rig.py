@@ -25,6 +25,7 @@ from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.dial import BackendError
 from appproxy.connector.pool import Pool
 from appproxy.connector.served import CatalogCopy
+from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.edge.assembly import SigningIn, build_pages, build_web
 from appproxy.iappproxy import IAccessRule
@@ -267,7 +268,12 @@ class Rig:
             AllowList.parse(["*.internal.example:8080"], ["10.0.0.0/8"]), ("none", "headers"), self._pool
         )
         end = TunnelEnd(
-            "edge", catalog, TimerWheel(self.clock), self, lambda _application: self.served.append(connector)
+            "edge",
+            catalog,
+            TimerWheel(self.clock),
+            self,
+            lambda _application: self.served.append(connector),
+            Trails(self.clock.seconds),
         )
 
         def session(wake: Callable[[], None]) -> TunnelSession:

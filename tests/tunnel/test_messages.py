@@ -53,6 +53,16 @@ class MessageTests(SynchronousTestCase):
         """What OPEN packs it unpacks."""
         self.assertEqual(OpenMessage.unpack(message.pack()), message)
 
+    def test_open_question(self) -> None:
+        """A question is told apart from a request, also by what is kept of a request's beginning."""
+        message = request(b"PROBE /")
+        asked = replace(message, ask=True)
+        self.assertTrue(OpenMessage.unpack(asked.pack()).ask)
+        self.assertFalse(messages.Beginning(message).fits(asked))
+        for more in (replace(asked, body=5), replace(asked, principal_number=3)):
+            error = self.assertRaises(TunnelError, OpenMessage.unpack, more.pack())
+            self.assertEqual(error.code, "bad_message")
+
     def test_open_upgrade(self) -> None:
         """A request for an upgrade has no body; one with a body is refused."""
         message = request(upgrade=True)
