@@ -15,7 +15,7 @@ from appproxy.edge.gate import Gate
 from appproxy.edge.line import CLOSE_SECONDS, DRAIN_BYTES
 from tests.contract.rig import Client
 from tests.contract.support import HR, WIKI, ContractCase, Head, request
-from tests.httpwire.corpus import BAD_REQUESTS
+from tests.corpus.cases import BAD_REQUESTS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
 
@@ -41,22 +41,17 @@ class SmugglingTests(ContractCase):
     """Bytes that are no request, or could be two."""
 
     def test_corpus(self) -> None:
-        """
-        Each is answered with its status, and the connection ends; behind it nothing is read.
-
-        Security row 26.
-        """
-        for name, (raw, status) in BAD_REQUESTS.items():
+        """Each is answered with its status, and the connection ends; behind it nothing is read."""
+        for case in BAD_REQUESTS:
             client = self.rig.client()
-            client.send(
-                raw.replace(b"Host: a\r\n", b"Host: " + WIKI + b"\r\n") + request(b"GET /evil HTTP/1.1")
-            )
+            client.send(case.message(WIKI) + request(b"GET /evil HTTP/1.1"))
             head = Head(client.take())
-            self.assertEqual(head.status, status, name)
-            self.assertEqual(head.all(b"connection"), [b"close"], name)
-            self.assertTrue(client.ended, name)
-            self.assertNotIn(b"HTTP/1.1", head.rest, name)
-            self.assertEqual(self.rig.finished[-1].status, status, name)
+            self.assertEqual(head.status, case.status, case.name)
+            self.assertEqual(head.all(b"connection"), [b"close"], case.name)
+            self.assertTrue(client.ended, case.name)
+            self.assertNotIn(b"HTTP/1.1", head.rest, case.name)
+            finished = self.rig.finished[-1]
+            self.assertEqual((finished.status, finished.reason), (case.status, case.rules[0]), case.name)
             client.leave()
         for backend in self.rig.backends:
             self.assertNotIn(b"/evil", backend.received)

@@ -14,7 +14,7 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, fields
 from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.writer import Framer
-from tests.httpwire.corpus import splits
+from tests.httpwire.support import splits
 
 HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 SIZE_LINES: Final = st.builds(

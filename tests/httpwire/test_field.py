@@ -28,7 +28,8 @@ from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.names import name_of
 from appproxy.httpwire.request_parser import RequestParser
 from appproxy.httpwire.response_parser import ResponseParser
-from tests.httpwire.corpus import BAD_REQUESTS, BAD_RESPONSES
+from tests.corpus.cases import ANSWERS
+from tests.corpus.cases import REQUESTS as CORPUS
 
 BAD_PAIRS: Final[list[Pair]] = [
     (b"X", b"a\nY: b"),
@@ -380,11 +381,11 @@ class BesideLlhttpTests(SynchronousTestCase):
             self.assertEqual(judged, [read], line)
 
     def test_corpus(self) -> None:
-        """What llhttp refuses of the corpora, our parsers refuse."""
-        for data, _ in BAD_REQUESTS.values():
-            self.check_request(data)
-        for data in BAD_RESPONSES.values():
-            self.check_response(data)
+        """What llhttp refuses of the corpus, our parsers refuse."""
+        for case in CORPUS:
+            self.check_request(case.message())
+        for answer in ANSWERS:
+            self.check_response(answer.data)
 
     def test_sound_heads(self) -> None:
         """The heads from which the damaged ones are made are accepted by both."""

@@ -14,7 +14,8 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import MEMO_LINES, field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
-from tests.httpwire.corpus import BAD_RESPONSES, joined, one_by_one, splits
+from tests.corpus.cases import ANSWERS, AnswerCase
+from tests.httpwire.support import joined, one_by_one, splits
 
 OK: Final = b"HTTP/1.1 200 OK\r\n"
 SWITCH: Final = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
@@ -205,30 +206,41 @@ class UpgradeTests(SynchronousTestCase):
 
 
 class CorpusTests(SynchronousTestCase):
-    """Hostile responses."""
+    """What applications answer: C{tests/corpus/answers.toml}."""
 
-    def refused(self, name: str, pieces: list[bytes]) -> None:
-        """All of the pieces, or the end behind them, are refused with a 502, for good."""
-        parser = ResponseParser(b"GET")
+    def check(self, case: AnswerCase, pieces: list[bytes], *rules: str) -> None:
+        """These pieces are refused for good with a 502 and by one of the rules, or give what they should."""
+        parser, events = ResponseParser(case.asked), []
         try:
             for piece in pieces:
-                parser.feed(piece)
+                events += parser.feed(piece)
+            events += parser.eof(clean=True)
         except BadMessage as error:
-            self.assertEqual(error.status, 502, name)
-            self.assertFalse(parser.reusable)
-            self.assertEqual(parser.feed(OK + b"\r\n"), [])
+            self.assertEqual(error.status, 502, case.name)
+            self.assertIn(error.rule, rules, case.name)
+            self.assertEqual(parser.feed(OK + b"\r\n"), [], case.name)
         else:
-            self.fail(f"{name} was accepted")
+            self.assertEqual(rules, (), case.name)
+            final = [each for each in bodies(joined(events)) if isinstance(each, bytes) or each >= 200]
+            self.assertEqual(final, [case.status, *([case.gives] if case.gives else [])], case.name)
+        self.assertFalse(parser.reusable, case.name)
 
-    def test_refused_in_one_piece(self) -> None:
-        """Every response of the corpus is refused."""
-        for name, data in BAD_RESPONSES.items():
-            self.refused(name, [data])
+    def test_in_one_piece(self) -> None:
+        """Each is refused by its rule, or read as it should be."""
+        for case in ANSWERS:
+            self.check(case, [case.data], *case.rules[:1])
 
-    def test_refused_byte_by_byte(self) -> None:
+    def test_byte_by_byte(self) -> None:
         """A byte at a time changes no verdict."""
-        for name, data in BAD_RESPONSES.items():
-            self.refused(name, one_by_one(data))
+        for case in ANSWERS:
+            self.check(case, one_by_one(case.data), *case.rules)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.data())
+    def test_in_any_split(self, data: st.DataObject) -> None:
+        """Nor does any other split."""
+        case = data.draw(st.sampled_from(ANSWERS))
+        self.check(case, data.draw(splits(case.data)), *case.rules)
 
     @settings(max_examples=150, deadline=None)
     @given(splits(CHUNKED))

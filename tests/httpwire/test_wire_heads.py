@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +20,7 @@ from appproxy.httpwire.wire_heads import (
     unpack_response,
     unpack_trailers,
 )
+from tests.corpus.cases import TUNNEL_ANSWERS, TUNNEL_REQUESTS
 
 tokens = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=12).map(str.encode)
 values = st.binary(max_size=20).map(
@@ -106,6 +109,22 @@ class RefusalTests(SynchronousTestCase):
             self.assertRaises(BadMessage, unpack_response, b"200 0\n" + headers)
             if headers:
                 self.assertRaises(BadMessage, unpack_trailers, headers)
+
+    def test_corpus(self) -> None:
+        """Of the corpus just those are read that are called readable."""
+        for request in TUNNEL_REQUESTS:
+            self.check(unpack_request, request.head, request.readable, request.name)
+        for answer in TUNNEL_ANSWERS:
+            self.check(unpack_response, answer.head, answer.readable, answer.name)
+
+    def check(self, unpack: Callable[[bytes], object], head: bytes, readable: bool, name: str) -> None:
+        """A head is read, or is none."""
+        try:
+            unpack(head)
+        except BadMessage:
+            self.assertFalse(readable, name)
+        else:
+            self.assertTrue(readable, name)
 
     @settings(max_examples=200, deadline=None)
     @given(

@@ -4,7 +4,7 @@ The installation that all tests of attacks share: made once, attacked many times
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,9 @@ class Attacked:
     connector: Running
     keeper: IntegrationTestCase
 
-    def publish_more(self, applications: dict[str, dict[str, Any]]) -> None:
+    def publish_more(self, applications: dict[str, dict[str, Any]], groups: Sequence[str] = ("hq",)) -> None:
         """The usual applications, and some more."""
-        self.site.publish({**_applications(self.site, self.backend), **applications})
+        self.site.publish({**_applications(self.site, self.backend), **applications}, groups)
 
 
 def _applications(site: Installation, backend: HostileBackend) -> dict[str, dict[str, Any]]:
@@ -111,7 +111,8 @@ class AttackTestCase(IntegrationTestCase):
         self.site, self.backend = self.attacked.site, self.attacked.backend
         self.watch(self.site.edge)
         self.watch(self.attacked.connector)
-        self.backend.seen.clear()
+        for told in (self.backend.begun, self.backend.seen, self.backend.broken):
+            told.clear()
 
     def host(self, name: str) -> str:
         """A host below the domain."""

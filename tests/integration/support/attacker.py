@@ -26,12 +26,14 @@ class Answer:
     An answer as it stood on the wire.
 
     @ivar raw_head: all of its head.
+    @ivar whole: whether all of its body came.
     """
 
     status: int
     headers: Pairs
     body: bytes
     raw_head: bytes
+    whole: bool = True
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header."""
@@ -84,19 +86,32 @@ def _read_head(file: BufferedIOBase) -> tuple[bytes, Pairs, bytes]:
     return first.rstrip(b"\r\n"), headers, raw
 
 
-def _read_body(file: BufferedIOBase, headers: Pairs, *, until_end: bool) -> bytes:
+def _read_body(file: BufferedIOBase, headers: Pairs, *, until_end: bool) -> tuple[bytes, bool]:
+    """A body, and whether all of it came."""
     known = {name.lower(): value for name, value in headers}
-    if b"chunked" in known.get(b"transfer-encoding", b""):
-        body = b""
-        while size := int(file.readline().partition(b";")[0] or b"0", 16):
+    try:
+        if b"chunked" in known.get(b"transfer-encoding", b""):
+            return _read_chunks(file)
+        if b"content-length" in known:
+            length = int(known[b"content-length"])
+            body = file.read(length)
+            return body, len(body) == length
+        return (file.read() if until_end else b""), True
+    except OSError:
+        return b"", False
+
+
+def _read_chunks(file: BufferedIOBase) -> tuple[bytes, bool]:
+    body = b""
+    try:
+        while size := int(file.readline().partition(b";")[0], 16):
             body += file.read(size)
             file.readline()
-        while file.readline() not in (b"\r\n", b""):
+        while (line := file.readline()) not in (b"\r\n", b""):
             pass
-        return body
-    if b"content-length" in known:
-        return file.read(int(known[b"content-length"]))
-    return file.read() if until_end else b""
+    except ValueError:
+        return body, False
+    return body, bool(line)
 
 
 class Wire:
@@ -164,8 +179,12 @@ class Wire:
             return None
         status = int(first.split(b" ")[1])
         bare = head_only or status < 200 or status in (204, 304)
-        body = b"" if bare else _read_body(self._file, headers, until_end=True)
-        return Answer(status, headers, body, raw)
+        body, whole = (b"", True) if bare else _read_body(self._file, headers, until_end=True)
+        return Answer(status, headers, body, raw, whole)
+
+    def half_close(self) -> None:
+        """Say, below TLS, that nothing more will be sent."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def rest(self) -> bytes:
         """All that comes until the edge hangs up."""
@@ -203,12 +222,16 @@ class HostileBackend:
     It writes down every connection and request. It answers a path of C{answers} with these
     very bytes, all others with JSON of what it received.
 
-    @ivar seen: the requests.
+    @ivar begun: the targets of all heads, in the order in which they came.
+    @ivar seen: the requests that came to their end.
+    @ivar broken: the targets of those that did not.
     @ivar connections: how many came.
     """
 
     answers: dict[bytes, bytes] = field(default_factory=dict)
+    begun: list[bytes] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    broken: list[bytes] = field(default_factory=list)
     connections: int = 0
 
     def __post_init__(self) -> None:
@@ -251,7 +274,11 @@ class HostileBackend:
         line, headers, _ = _read_head(reader)
         if line.count(b" ") != 2:
             return False
-        body = _read_body(reader, headers, until_end=False)
+        self.begun.append(line.split(b" ")[1])
+        body, whole = _read_body(reader, headers, until_end=False)
+        if not whole:
+            self.broken.append(line.split(b" ")[1])
+            return False
         seen = Seen(line, headers, body)
         self.seen.append(seen)
         canned = self.answers.get(seen.target.partition(b"?")[0])

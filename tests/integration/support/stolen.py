@@ -1,5 +1,6 @@
 """
-What attacks on tunnels need: connections to the connect host, and a relay in an attacker's hands.
+What attacks on tunnels need: connections to the connect host, a relay and a connector in an attacker's
+hands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
 from tests.integration.support.attacked import AttackTestCase
 from tests.integration.support.attacker import SECONDS, Wire
-from tests.tunnel.support import TURN, Recorder, RecordingListener, request
+from tests.tunnel.support import TURN, Recorder, RecordingListener, request, stream_of
 
 TUNNEL: Final = "appproxy-tunnel/1"
 ENROLL: Final = "appproxy-enroll/1"
@@ -49,6 +50,67 @@ class MachineTestCase(AttackTestCase):
         path = self.folder / f"{name}.pem"
         path.write_bytes(content)
         return path
+
+
+class _AppliesAll(RecordingListener):
+    """Says of every catalog that it is in use."""
+
+    session: TunnelSession
+
+    def config(self, revision: int, payload: bytes) -> None:
+        """Note it, and say so."""
+        super().config(revision, payload)
+        self.session.send_applied(revision)
+
+
+class StolenConnector:
+    """
+    A connector in an attacker's hands: its certificate is good, and it answers what it likes.
+
+    @ivar listener: what the edge said.
+    """
+
+    def __init__(self, tunnel: Wire) -> None:
+        """
+        Say HELLO, and wait for the catalog.
+
+        @param tunnel: a connection to the connect host, with the connector's certificate.
+        """
+        self._tunnel = tunnel.socket
+        self.listener = _AppliesAll()
+        self.session = TunnelSession("acceptor", TunnelSettings(), self.listener, lambda: None)
+        self.listener.session = self.session
+        self.until(lambda: any(call[0] == "config" for call in self.listener.calls))
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """
+        Talk until something has happened.
+
+        @raise AssertionError: if the edge hangs up.
+        """
+        _talk(self.session, self._tunnel, done, "the edge")
+
+    def answer(self, head: bytes, data: bytes) -> None:
+        """Wait for the next request, and answer it with a head as it is given, and a body."""
+        before = len(self.listener.served)
+        self.until(lambda: len(self.listener.served) > before)
+        stream = stream_of(self.listener.served[before])
+        stream.head(head)
+        if data:
+            stream.write(data)
+        stream.end()
+        self.until(lambda: not self.session.pending_output)
+
+
+def _talk(session: TunnelSession, tunnel: ssl.SSLSocket, done: Callable[[], bool], peer: str) -> None:
+    while True:
+        while output := session.take_output(TURN):
+            tunnel.sendall(b"".join(output))
+        if done():
+            return
+        data = tunnel.recv(1 << 16)
+        assert data, f"{peer} hung up"
+        session.receive(data)
 
 
 class StolenRelay:
@@ -88,14 +150,7 @@ class StolenRelay:
         @raise AssertionError: if the connector hangs up.
         """
         assert self._tunnel is not None
-        while True:
-            while output := self.session.take_output(TURN):
-                self._tunnel.sendall(b"".join(output))
-            if done():
-                return
-            data = self._tunnel.recv(1 << 16)
-            assert data, "the connector hung up"
-            self.session.receive(data)
+        _talk(self.session, self._tunnel, done, "the connector")
 
     def serve(self, backends: list[Backend]) -> None:
         """Tell the connector what its group serves."""
