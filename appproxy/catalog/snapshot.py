@@ -17,17 +17,20 @@ class Published:
     One application and what a request needs of it, worked out beforehand.
 
     @ivar external_prefix: the path of its external URL; ends in a slash.
+    @ivar bare_path: the same without that slash: few servers tell the two apart, so it is part of
+        the application and not of the one around it.
     @ivar alone: whether its host has this one application only, at C{/}.
     @ivar backend: what its connectors are told.
     """
 
-    __slots__ = ("alone", "application", "backend", "external_prefix", "id")
+    __slots__ = ("alone", "application", "backend", "bare_path", "external_prefix", "id")
 
     def __init__(self, application_id: str, application: Application, alone: bool) -> None:
         self.id = application_id
         self.application = application
         self.alone = alone
         self.external_prefix = application.external_url.path
+        self.bare_path = self.external_prefix[:-1]
         self.backend: Backend = backend_view(application_id, application)
 
 
@@ -71,7 +74,7 @@ class Catalog:
         @param path: canonical, decoded once, without the query.
         """
         for published in self._by_host.get(host, ()):
-            if path.startswith(published.external_prefix):
+            if path.startswith(published.external_prefix) or path == published.bare_path:
                 return published
         return None
 

@@ -40,6 +40,10 @@ def _with_value(header: Field, value: bytes) -> Field:
     return header if value == header.value else field(header.name, value.strip(b" \t"))
 
 
+def _decoded(parts: list[bytes]) -> list[bytes]:
+    return [unquote_to_bytes(part) for part in parts]
+
+
 class Translator:
     """
     Translates between an application's internal and external address.
@@ -72,13 +76,11 @@ class Translator:
         """A prefix without the slash at its end, or with needless percent signs (never an encoded slash)."""
         end = _path_end(target)
         path = target[: end.start()] if end else target
-        prefix = self._external_path.split(b"/")
-        parts = path.split(b"/", len(prefix) - 1)
-        if path and path == self._external_path[:-1]:
+        prefix = _decoded(self._external_path.split(b"/")[:-1])
+        parts = path.split(b"/", len(prefix))
+        if path and _decoded(parts) == prefix:
             return (self._internal_path[:-1] or b"/") + target[len(path) :]
-        if [unquote_to_bytes(part) for part in parts[:-1]] != [
-            unquote_to_bytes(part) for part in prefix[:-1]
-        ]:
+        if _decoded(parts[:-1]) != prefix:
             raise BadMessage(400, "target_outside_application")
         return self._internal_path + target[len(b"/".join([*parts[:-1], b""])) :]
 

@@ -41,7 +41,13 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.routed(b"a.example", "/docs/x"), "docs")
         self.assertEqual(self.routed(b"a.example", "/docs/deep/"), "deep")
         self.assertEqual(self.routed(b"a.example", "/docs/deeper"), "docs")
-        self.assertEqual(self.routed(b"a.example", "/docs"), "root")
+
+    def test_without_the_last_slash(self) -> None:
+        """Security row 7: a path without its last slash is no way around: it is the same application's."""
+        self.assertEqual(self.routed(b"a.example", "/docs"), "docs")
+        self.assertEqual(self.routed(b"a.example", "/docs/deep"), "deep")
+        self.assertEqual(self.routed(b"a.example", "/doc"), "root")
+        self.assertEqual(self.routed(b"a.example", "/docs2"), "root")
 
     def test_nothing_outside(self) -> None:
         """Unknown hosts, and paths beside the published one, have no application."""

@@ -92,7 +92,8 @@ class RoutingTests(GateTestCase):
         """
         for target, application_id in (
             ("/", "tools"),
-            ("/admin", "tools"),
+            ("/admin", "admin"),
+            ("/admins", "tools"),
             ("/admin/", "admin"),
             ("/admin/x?y=/", "admin"),
             ("/x?/admin/", "tools"),

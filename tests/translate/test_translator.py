@@ -53,11 +53,22 @@ class TargetTests(SynchronousTestCase):
         there = translator("http://a/ü/", "https://b/ä/")
         self.assertEqual(there.target(b"/%C3%A4/x"), b"/%C3%BC/x")
         self.assertEqual(there.target(b"/%c3%a4/x"), b"/%C3%BC/x")
+        self.assertEqual(there.target(b"/%c3%a4?/"), b"/%C3%BC?/")
 
     def test_outside(self) -> None:
         """A target that is not below the external address goes nowhere."""
-        for target in (b"/", b"/app/", b"/app/oneself", b"/app%2fone/x", b"/other/one/x", b"", b"?x"):
+        for target in (
+            b"/",
+            b"/app/",
+            b"/app/oneself",
+            b"/app%2fone/x",
+            b"/app%2fone",
+            b"/other/one/x",
+            b"",
+            b"?x",
+        ):
             self.assertRaises(BadMessage, PATHS.target, target)
+        self.assertRaises(BadMessage, PATHS.target, b"?x")
 
 
 class ResponseHeaderTests(SynchronousTestCase):
