@@ -21,6 +21,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "npm": "npm",
     "curl": "curl",
     "openssl": "openssl",
+    "nginx": "nginx-light",
+    "apache2": "apache2-bin",
     "wrk": "wrk",
     "haproxy": "haproxy",
     "tinyproxy": "tinyproxy",

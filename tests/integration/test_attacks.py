@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Final
 
 from tests.integration.support.attacked import AttackTestCase
 from tests.integration.support.attacker import Pairs
+from tests.integration.support.spellings import EVIL, FORWARDING, IDENTITY, spoofed
 
-IDENTITY: Final = (b"X-Remote-User", b"X-Tenant")
-FORWARDING: Final = (
-    *(b"X-Forwarded-For", b"X-Forwarded-Host", b"X-Forwarded-Proto", b"X-Forwarded-Port", b"X-Forwarded-Uri"),
-    *(b"X-Forwarded-Prefix", b"X-Forwarded-User", b"X-Forwarded-Email", b"Forwarded", b"X-Real-IP"),
-    *(b"X-Request-Id", b"X-Original-URL", b"X-Rewrite-URL", b"AppProxy-User", b"X-AppProxy-User"),
-)
-EVIL: Final = b"evil@attacker.example"
 SECRET_PAGE: Final = b"the payroll of everybody"
-
-
-def spellings(name: bytes) -> list[bytes]:
-    """Names that some server, gateway or framework takes for this one."""
-    parts = name.split(b"-")
-    joined = [separator.join(parts) for separator in (b"-", b"_", b".", b"--", b"-_", b"~", b"")]
-    first = [b"_".join([parts[0], b"-".join(parts[1:])]), b"-".join([*parts[:-1], parts[-1] + b"_"])]
-    cased = [(each.lower(), each.upper(), each.swapcase(), each) for each in (*joined, *first)]
-    return list(dict.fromkeys(itertools.chain.from_iterable(cased)))
-
-
-def spoofed(names: tuple[bytes, ...]) -> Pairs:
-    """Every spelling of every name, some of them twice."""
-    every = [(spelling, EVIL) for name in names for spelling in spellings(name)]
-    return [*every, *every[:3]]
 
 
 class IdentityHeaderTests(AttackTestCase):

@@ -178,8 +178,7 @@ class ConnectorTests(MachineTestCase):
             "pre_authentication": "passthrough",
             "connector_group": "taken",
         }
-        self.attacked.publish_more({"taken": settings}, ("hq", "taken"))
-        self.addCleanup(self.attacked.publish_more, {})
+        self.attacked.publish_more({"taken": settings}, "taken")
 
     def stolen(self) -> StolenConnector:
         """A connector of that group, in an attacker's hands."""

@@ -4,9 +4,9 @@ The installation that all tests of attacks share: made once, attacked many times
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class Attacked:
     @ivar backend: the application: C{echo} for Ada, C{open} and C{/public/} of C{echo}'s host for
         anybody, C{denied} for nobody.
     @ivar other: a server inside that is not published, and which the connector's own file does not allow.
+    @ivar more: applications that tests added; C{groups} are those of connectors.
     """
 
     site: Installation
@@ -57,10 +58,15 @@ class Attacked:
     other: HostileBackend
     connector: Running
     keeper: IntegrationTestCase
+    more: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=lambda: ["hq"])
 
-    def publish_more(self, applications: dict[str, dict[str, Any]], groups: Sequence[str] = ("hq",)) -> None:
-        """The usual applications, and some more."""
-        self.site.publish({**_applications(self.site, self.backend), **applications}, groups)
+    def publish_more(self, applications: dict[str, dict[str, Any]], group: str = "") -> None:
+        """Some more applications, which stay, and a group of connectors for them."""
+        self.more.update(applications)
+        if group and group not in self.groups:
+            self.groups.append(group)
+        self.site.publish({**_applications(self.site, self.backend), **self.more}, self.groups)
 
 
 def _applications(site: Installation, backend: HostileBackend) -> dict[str, dict[str, Any]]:
