@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from appproxy.catalog.snapshot import Catalog
+from appproxy.catalog.snapshot import Catalog, Published
 from appproxy.edge.facts import ConnectionFacts, header_values, is_navigation, session_cookie
 from appproxy.edge.verdict import (
     Fetch,
@@ -26,7 +26,7 @@ from appproxy.edge.verdict import (
 from appproxy.edge.view import ApplicationView
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.heads import RequestHead
-from appproxy.httpwire.paths import CanonicalPath, canonical_path
+from appproxy.httpwire.paths import CanonicalPath, canonical_path, readings
 from appproxy.iappproxy import IAccessRule
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import Error, Refusal
@@ -37,6 +37,11 @@ RESERVED: Final = "/.appproxy"
 
 UNKNOWN_HOST: Final = Refuse(Refusal(Error.NotFound, "unknown_host"), neutral=True)
 _UNKNOWN_PATH: Final = Refuse(Refusal(Error.NotFound, "unknown_path"), neutral=True)
+_NOT_ALLOWED: Final = (
+    "The address has {}, which cannot be told apart safely between the applications of this host. "
+    'The administrator can allow it with ambiguous_paths = "pass".'
+)
+_OF_ANOTHER: Final = "The address has {}: some servers would read it as an address of another application."
 _NO_PAGE: Final = Refuse(Refusal(Error.BadRequest, "ambiguous_path"))
 _MISDIRECTED: Final = Refuse(Refusal(Error.MisdirectedRequest, "sni_host_mismatch"), neutral=True, close=True)
 STORE_AWAY: Final = Refusal(
@@ -112,11 +117,29 @@ class Gate:
         if published is None:
             return _UNKNOWN_PATH if host in self.catalog.hosts else UNKNOWN_HOST
         view = self.views[published.id]
-        if path.ambiguous and not view.passes_ambiguous_paths and not published.alone:
-            return Refuse(_ambiguous(path), view.id)
+        if path.ambiguous and not published.alone:
+            refusal = self._ambiguous(head, host, path, published)
+            if refusal is not None:
+                return Refuse(refusal, view.id)
         if view.scheme != connection.scheme:
             return UNKNOWN_HOST
         return self._enter(head, host, view)
+
+    def _ambiguous(
+        self, head: RequestHead, host: bytes, path: CanonicalPath, published: Published
+    ) -> Refusal | None:
+        """
+        Encoded slashes and their like are harmless where a host has one application
+        at its root. Elsewhere they pass if that is wished, and if no server could read them as another one's.
+        """
+        found = ", ".join(sorted(path.ambiguous))
+        if not self.views[published.id].passes_ambiguous_paths:
+            detail = _NOT_ALLOWED.format(found)
+        elif all(self.catalog.route(host, each) is published for each in readings(head.target)):
+            return None
+        else:
+            detail = _OF_ANOTHER.format(found)
+        return Refusal(Error.BadRequest, "ambiguous_path", "peer", detail)
 
     def is_known_host(self, host: bytes) -> bool:
         """Whether a host is ours or an application's: what port 80 may redirect."""
@@ -207,16 +230,3 @@ class Gate:
         if not origins or (len(origins) == 1 and origins[0].lower() in view.origins):
             return None
         return _ORIGIN_NEEDED
-
-
-def _ambiguous(path: CanonicalPath) -> Refusal:
-    """
-    Encoded slashes and their like are harmless where a host has one application
-    at its root; elsewhere no rule could say which application they mean.
-    """
-    found = ", ".join(sorted(path.ambiguous))
-    detail = (
-        f"The address has {found}, which cannot be told apart safely between the applications of this host. "
-        'The administrator can allow it with ambiguous_paths = "pass".'
-    )
-    return Refusal(Error.BadRequest, "ambiguous_path", "peer", detail)

@@ -19,7 +19,9 @@ _MEMO_TARGET_SIZE: Final = 256
 
 _plain: Final = re.compile(rb"(?:/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*)?)+").fullmatch
 _bad_percent: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-_encoded_slash: Final = re.compile(rb"%2[Ff]").search
+_encoded_slash: Final = re.compile(rb"%2[Ff]")
+_parameters: Final = re.compile(r";[^/]*")
+_slashes: Final = re.compile(r"//+")
 _control: Final = re.compile(rb"[\x01-\x1f\x7f]").search
 _is_dots: Final = re.compile(rb"[ \t]*\.\.?[ \t]*(?:;.*)?", re.DOTALL).fullmatch
 
@@ -72,6 +74,21 @@ def canonical_path(target: bytes) -> CanonicalPath:
     return known
 
 
+def readings(target: bytes) -> set[str]:
+    """
+    Every path that some server takes a target without a flaw for: C{%2f} decoded or
+    left as it is, parameters cut from their segments or not, slashes merged or not.
+    """
+    path = target.partition(b"?")[0]
+    found: set[str] = set()
+    for spelling in (path, _encoded_slash.sub(b"%252F", path)):
+        text = unquote_to_bytes(spelling).decode("utf-8")
+        for each in (text, _parameters.sub("", text)):
+            found.add(each)
+            found.add(_slashes.sub("/", each))
+    return found
+
+
 def _read(path: bytes) -> CanonicalPath:
     if _plain(path) and b"//" not in path:
         return CanonicalPath(path.decode("ascii"), _CLEAR)
@@ -91,7 +108,7 @@ def _read(path: bytes) -> CanonicalPath:
     except UnicodeDecodeError:
         raise BadMessage(400, "bad_utf8") from None
     ambiguous = {
-        "%2f": _encoded_slash(path) is not None,
+        "%2f": _encoded_slash.search(path) is not None,
         "//": b"//" in decoded,
         ";": b";" in decoded,
     }

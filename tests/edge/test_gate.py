@@ -140,6 +140,44 @@ class RoutingTests(GateTestCase):
                 refused = self.assert_refused(verdict, 400, "ambiguous_path")
                 self.assertIn("ambiguous_paths", refused.refusal.detail)
 
+    def test_ambiguous_between_applications(self) -> None:
+        """Security row 7: what some server could read as another application's path passes nowhere."""
+        lax = {"ambiguous_paths": "pass"}
+        url = f"https://docs.{DOMAIN}/"
+        gate = make_gate(
+            {
+                "docs": application("docs", external_url=url, **lax),
+                "secret": application("secret", external_url=f"{url}secret/", **lax),
+            }
+        )
+        for target in (
+            *(
+                "//secret/x",
+                "//secret",
+                "/secret;v=1/x",
+                "/secret;",
+                "/;/secret/x",
+                "/%2fsecret/x",
+                "/%3b/secret",
+            ),
+            *("/secret%2fx", "/secret%2F", "/secret%2f/x", "/secret%3bx", "//;a//secret", "/secret%2f?/x"),
+        ):
+            verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
+            refused = self.assert_refused(verdict, 400, "ambiguous_path")
+            self.assertIn("another application", refused.refusal.detail)
+        for target, application_id in (
+            ("/a//secret/x", "docs"),
+            ("/a%2fsecret/", "docs"),
+            ("/a;/secret/", "docs"),
+            ("/secrets//x", "docs"),
+            ("/secret/a%2fb", "secret"),
+            ("/secret//x", "secret"),
+            ("/secret/;v=1", "secret"),
+            ("/a//b?/../secret/", "docs"),
+        ):
+            verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
+            self.assert_forwarded(verdict, application_id, ADA)
+
     def test_scheme(self) -> None:
         """What is published on http is not there on https."""
         self.assert_refused(self.judge(host=f"old.{DOMAIN}"), 404, "unknown_host")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.paths import CanonicalPath, canonical_path
+from appproxy.httpwire.paths import CanonicalPath, canonical_path, readings
 from tests.corpus.cases import PATHS
 
 
@@ -34,6 +34,17 @@ class CanonicalPathTests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(BadMessage, canonical_path, target).rule, "target", target)
         self.assertEqual(self.assertRaises(BadMessage, canonical_path, b"/\xff").rule, "bad_utf8")
         self.assertEqual(self.assertRaises(BadMessage, canonical_path, b"#").rule, "fragment")
+
+    def test_readings(self) -> None:
+        """All that servers could take an ambiguous target for; only one path for any other."""
+        for target, expected in (
+            (b"/a%20b?//", {"/a b"}),
+            (b"/a//b", {"/a//b", "/a/b"}),
+            (b"/a%2fb", {"/a/b", "/a%2Fb"}),
+            (b"/a;x/b", {"/a;x/b", "/a/b"}),
+            (b"/%2F;/b", {"//;/b", "/;/b", "///b", "/b", "/%2F;/b", "/%2F/b"}),
+        ):
+            self.assertEqual(readings(target), expected, target)
 
     def test_long_paths(self) -> None:
         """Paths too long for the memo are read alike."""
