@@ -43,7 +43,11 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.routed(b"a.example", "/docs/deeper"), "docs")
 
     def test_without_the_last_slash(self) -> None:
-        """Security row 7: a path without its last slash is no way around: it is the same application's."""
+        """
+        A path without its last slash is no way around: it is the same application's.
+
+        Security row 7.
+        """
         self.assertEqual(self.routed(b"a.example", "/docs"), "docs")
         self.assertEqual(self.routed(b"a.example", "/docs/deep"), "deep")
         self.assertEqual(self.routed(b"a.example", "/doc"), "root")

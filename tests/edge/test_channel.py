@@ -41,7 +41,11 @@ class SmugglingTests(ContractCase):
     """Bytes that are no request, or could be two."""
 
     def test_corpus(self) -> None:
-        """Each is answered with its status, and the connection ends; behind it nothing is read."""
+        """
+        Each is answered with its status, and the connection ends; behind it nothing is read.
+
+        Security row 26.
+        """
         for case in BAD_REQUESTS:
             client = self.rig.client()
             client.send(case.message(WIKI) + request(b"GET /evil HTTP/1.1"))

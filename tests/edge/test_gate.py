@@ -141,7 +141,11 @@ class RoutingTests(GateTestCase):
                 self.assertIn("ambiguous_paths", refused.refusal.detail)
 
     def test_ambiguous_between_applications(self) -> None:
-        """Security row 7: what some server could read as another application's path passes nowhere."""
+        """
+        What some server could read as another application's path passes nowhere.
+
+        Security row 7.
+        """
         lax = {"ambiguous_paths": "pass"}
         url = f"https://docs.{DOMAIN}/"
         gate = make_gate(

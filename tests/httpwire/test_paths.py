@@ -17,7 +17,11 @@ class CanonicalPathTests(SynchronousTestCase):
     """The one path that all decisions use."""
 
     def test_corpus(self) -> None:
-        """Security rows 7 and 8: each target of the corpus is refused by its rule, or read once."""
+        """
+        Each target of the corpus is refused by its rule, or read once.
+
+        Security row 7, security row 8.
+        """
         for case in PATHS:
             if case.rule:
                 error = self.assertRaises(BadMessage, canonical_path, case.target)

@@ -271,7 +271,11 @@ class CorpusTests(SynchronousTestCase):
             self.assertTrue(not case.status or case.ends, case.name)
 
     def test_in_one_piece(self) -> None:
-        """Security rows 26 and 28: each is refused by its rule, or read as it should be."""
+        """
+        Each is refused by its rule, or read as it should be.
+
+        Security row 26, security row 28.
+        """
         for case in REQUESTS:
             self.check(case, [case.message()], *case.rules[:1])
 

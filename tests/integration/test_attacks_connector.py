@@ -94,7 +94,11 @@ class StolenRelayTests(MachineTestCase):
         self.assertEqual([seen.target for seen in self.backend.seen], [b"/control"])
 
     def test_heads(self) -> None:
-        """Security rows 26 and 34: no head makes it ask another host, or say two requests at once."""
+        """
+        No head makes it ask another host, or say two requests at once.
+
+        Security row 26, security row 34.
+        """
         url = self.backend.internal_url
         self.relay.serve(
             [

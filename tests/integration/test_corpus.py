@@ -57,8 +57,10 @@ class RequestTests(CorpusTestCase):
 
     def test_requests(self) -> None:
         """
-        Security rows 7, 9, 26, 27, 28 and 30: every request is refused with its status and the end of the
-        connection, or the application gets exactly it; nobody reads what stands behind a refusal.
+        Every request is refused with its status and the end of the connection, or the application gets
+        exactly it; nobody reads what stands behind a refusal.
+
+        Security row 7, security row 9, security row 26, security row 27, security row 28, security row 30.
         """
         for case in REQUESTS:
             if not case.ends:
@@ -82,7 +84,11 @@ class RequestTests(CorpusTestCase):
             self.assertEqual(wire.rest(), b"", case.name)
 
     def test_stalled(self) -> None:
-        """Security row 30: who stalls within a head gets a 408 in time, and loses the connection."""
+        """
+        Who stalls within a head gets a 408 in time, and loses the connection.
+
+        Security row 30.
+        """
         stalled = [(case, self.wire("open")) for case in REQUESTS if case.ends == "stall"]
         for case, wire in stalled:
             wire.send(case.message(self.open))
@@ -90,7 +96,11 @@ class RequestTests(CorpusTestCase):
             self.check(case, wire)
 
     def test_gone(self) -> None:
-        """Security row 26: a request of which the end never came is no request to the application either."""
+        """
+        A request of which the end never came is no request to the application either.
+
+        Security row 26.
+        """
         self.leave(Wire.close, "hang_up")
         self.leave(Wire.half_close, "half_close")
         self.assertEqual(self.backend.seen, [])
@@ -122,7 +132,11 @@ class TargetTests(CorpusTestCase):
     """Targets, of an application alone at its host, and of one in two parts."""
 
     def test_alone(self) -> None:
-        """Security row 7: what is not refused reaches the application byte for byte."""
+        """
+        What is not refused reaches the application byte for byte.
+
+        Security row 7.
+        """
         for case in PATHS:
             answer = self.ask("open", case.target.decode("latin-1"))
             if case.rule:
@@ -131,7 +145,11 @@ class TargetTests(CorpusTestCase):
                 self.assertEqual((answer.status, answer.seen.target), (200, case.target), case.target)
 
     def test_in_parts(self) -> None:
-        """Security rows 7 and 8: where paths decide, the ambiguous ones are refused, and no other is open."""
+        """
+        Where paths decide, the ambiguous ones are refused, and no other is open.
+
+        Security row 7, security row 8.
+        """
         for case in PATHS:
             answer = self.ask("echo", case.target.decode("latin-1"))
             refused = bool(case.rule or case.ambiguous)
@@ -143,7 +161,11 @@ class AnswerTests(CorpusTestCase):
     """Hostile applications."""
 
     def test_answers(self) -> None:
-        """Security rows 26, 27 and 28: an application says one answer, its own, or the client gets a 502."""
+        """
+        An application says one answer, its own, or the client gets a 502.
+
+        Security row 26, security row 27, security row 28.
+        """
         self.addCleanup(self.backend.answers.clear)
         for number, case in enumerate(ANSWERS):
             target = b"/answer/%d" % number
@@ -188,7 +210,11 @@ class ConnectorTests(MachineTestCase):
         return StolenConnector(self.machine(TUNNEL, self.file("taken", pair)))
 
     def test_answers(self) -> None:
-        """Security rows 26 and 28: the edge takes from a connector's answer what is one, and no more."""
+        """
+        The edge takes from a connector's answer what is one, and no more.
+
+        Security row 26, security row 28.
+        """
         connector = self.stolen()
         host = self.host("taken").encode()
         for case in TUNNEL_ANSWERS:

@@ -166,15 +166,27 @@ class DifferentialCase(AttackTestCase):
         self.assertGreater(passed, 10)
 
     def test_nobody_gets_into_the_private_part(self) -> None:
-        """Security rows 7, 8 and 9: no spelling of a target brings to /private who may see all else."""
+        """
+        No spelling of a target brings to /private who may see all else.
+
+        Security row 7, security row 8, security row 9.
+        """
         self.check_paths(self.visitor(ADA, "/"), private=False)
 
     def test_nobody_gets_out_of_it(self) -> None:
-        """Security rows 7, 8 and 9: nor out of it who may see that alone."""
+        """
+        Nor out of it who may see that alone.
+
+        Security row 7, security row 8, security row 9.
+        """
         self.check_paths(self.visitor(GRACE, "/private/"), private=True)
 
     def test_identity(self) -> None:
-        """Security rows 1, 3 and 4: whatever is sent, the server has one value of each header, ours."""
+        """
+        Whatever is sent, the server has one value of each header, ours.
+
+        Security row 1, security row 3, security row 4.
+        """
         cookie = self.visitor(ADA, "/")
         every = spoofed((*IDENTITY, *FORWARDING))
         tokens = b"close, x-remote-user, X_Tenant, X-Forwarded-For"
@@ -197,7 +209,11 @@ class DifferentialCase(AttackTestCase):
         self.assertEqual(len(variables["X_REQUEST_ID"]), 1)
 
     def test_other_headers(self) -> None:
-        """Security row 26: a header that is the application's business comes as it was sent, once."""
+        """
+        A header that is the application's business comes as it was sent, once.
+
+        Security row 26.
+        """
         cookie = self.visitor(ADA, "/")
         with self.wire(self.kind) as wire:
             for value in VALUES:
