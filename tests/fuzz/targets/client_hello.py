@@ -47,6 +47,7 @@ def target(data: bytes) -> None:
 
 def check_name(data: bytes, message: ClientHello) -> None:
     """The name is plain, and whoever OpenSSL serves goes by the same one."""
+    same((data[0], data[1], data[5]), (22, 3, 1), "neither a handshake's record nor a ClientHello")
     name = message.server_name
     hold(name is None or (name == name.lower() and name.isascii() and name.isprintable()), "a name", name)
     hold(b"" not in message.alpn, "an empty protocol")

@@ -40,6 +40,9 @@ def seeds() -> Iterable[bytes]:
     every = [encode(kind, 1, payload, 1) for kind, payload in payloads.items()]
     yield from every
     yield b"".join(every)
+    for number in (0, frames.MAX_NUMBER + 1):
+        yield encode(frames.WINDOW, 1, messages.pack_number(number))
+        yield encode(frames.PRINCIPAL, 0, messages.pack_principal(number, b""))
     yield encode(DATA, 1, b"y" * (SPLIT_ABOVE + 9), 3)[:-20]
 
 
