@@ -79,7 +79,8 @@ def seeds() -> Iterable[bytes]:
     yield f"{encoded(_NONE)}.{payload}.".encode()
     yield f"{encoded(_HMAC)}.{payload}.{encoded(_public)}".encode()
     for name, value in (
-        ("aud", [CLIENT, "x"]), ("azp", CLIENT), ("exp", 1e400), ("iat", "1"), ("nbf", NOW + 1e9),
+        ("aud", [CLIENT, "x"]), ("azp", CLIENT), ("azp", "x"), ("exp", 1e400), ("iat", "1"),
+        ("nbf", NOW + 1e9),
         ("at_hash", "x"), ("sub", "a" * 256), ("nonce", "other"), ("auth_time", True), ("iss", None),
         ("nonce", "\ud800"), ("at_hash", "\ud800"),
     ):  # fmt: skip

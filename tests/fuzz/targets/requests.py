@@ -38,6 +38,7 @@ def seeds() -> Iterable[bytes]:
     yield GOOD_STREAM
     yield from (b"GET " + each for each in GOOD_STREAM.split(b"GET ")[1:])
     yield from (data for data, _ in BAD_REQUESTS.values() if len(data) <= _SEED_SIZE)
+    yield b"GET / HTTP/1.1\r\nHost:a\r\nX:\t a \t\r\nReferer:\tb\t\r\nCookie:\tc \t\r\n\r\n"
     yield b"GET / HTTP/1.1\r\nReferer: a\r\nHost: a\r\nCookie: x=y; __Host-appproxy-session=z\r\n\r\n"
     yield b"GET / HTTP/1.1\r\nHost: a\r\ncookie: x\r\nCookie: y\r\nReferer: b\r\nConnection: close, x\r\n\r\n"
 

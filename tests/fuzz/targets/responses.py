@@ -86,6 +86,7 @@ def read(asked: Asked, pieces: list[bytes]) -> Reading:
         same(parser.feed(_OK + b"\r\n"), [], "events after a refusal")
         hold(not parser.reusable, "used again after a refusal")
         return joined(events), refusal.rule if refusal.rule.startswith("closed") else "refused", False
+    hold(not parser.reusable, "used again after its end")
     same(sum(isinstance(each, End) for each in events), 1, "not just one end")
     hold(not reusable or isinstance(events[-1], End), "used again before the end")
     return joined(events), "well", reusable

@@ -54,6 +54,7 @@ def seeds() -> Iterable[bytes]:
                 encode(frames.GOAWAY, 0, messages.pack_reason("draining", "", 1)),
             ]
         )
+    yield b"o" + encode(frames.HEAD, 1, b"101 -2") + encode(frames.UPGRADED, 1)
     yield b"o" + encode(frames.UPGRADED, 2) + encode(frames.DATA, 2, b"raw") + encode(frames.END, 2)
 
 
@@ -108,6 +109,8 @@ def outcome(role: Role, pieces: list[bytes]) -> tuple[str | None, list[Any], lis
     for each in handlers:
         ends = [call[0] for call in each.calls if call[0] in ("ended", "reset")]
         hold(ends.count("reset") <= 1 and ends.count("ended") <= 1, "it ends twice", each.calls)
+    for each in recorders[:1]:
+        hold(("upgraded",) not in each.calls, "an upgrade that was not asked for", each.calls)
     # Credit that is granted depends on the pieces, and so does how output is cut.
     hold(bool(output), "no HELLO")
     return code, listener.calls, [(each.calls, bytes(each.body)) for each in handlers]

@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from appproxy.httpwire.field import is_value
-from appproxy.model.web_address import parse_web_address
+from appproxy.model.web_address import WebAddress, parse_web_address
 from appproxy.translate.urls import UrlMap
 from tests.fuzz.support import Browser, hold, same
 
 _INSIDE: Final = ("http://inside.lan:8080/", "http://inside.lan:8080/app/", "https://inside.lan/app/")
 _OUTSIDE: Final = ("https://wiki.example.com/", "https://wiki.example.com:8443/wiki/")
+_MAPS: Final = [
+    (UrlMap(parse_web_address(inside), parse_web_address(outside)), parse_web_address(outside))
+    for inside in _INSIDE
+    for outside in _OUTSIDE
+]
 
 WORDS: Final = (
     b"http:",
@@ -42,14 +47,12 @@ def target(data: bytes) -> None:
     data = data.strip(b" \t")
     if not is_value(data):
         return
-    for inside in _INSIDE:
-        for outside in _OUTSIDE:
-            check(UrlMap(parse_web_address(inside), parse_web_address(outside)), outside, data)
+    for urls, address in _MAPS:
+        check(urls, address, data)
 
 
-def check(urls: UrlMap, outside: str, reference: bytes) -> None:
-    """What is changed leads below the other address, for whoever reads it."""
-    address = parse_web_address(outside)
+def check(urls: UrlMap, address: WebAddress, reference: bytes) -> None:
+    """What is changed leads to the other address's host, for whoever reads it."""
     mapped = urls.reference(reference)
     hold(is_value(mapped), "a line could end in it", mapped)
     if mapped != reference:
