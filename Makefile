@@ -6,6 +6,7 @@
 #   make lint    style, types, layers
 #   make bench   all measurements, into docs/performance.md: about five minutes
 #   make bench-quick    only the ratio to two bare nginx: less than a minute
+#   make fuzz    the parsers against thought-up bytes: SECONDS=600 for each, ONLY="requests urls" for some of them
 #   make clean   removes everything that was made here
 
 # The system's Python first: it is built for speed, which others often are not (docs/performance.md).
@@ -17,7 +18,7 @@ RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled lint bench bench-quick clean
+.PHONY: help demo test compiled lint bench bench-quick fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,6 +52,11 @@ bench: .bench/installed
 bench-quick: .bench/installed
 	@$(MEASURE) quick
 
+SECONDS ?= 600
+
+fuzz: $(VENV)/installed-test
+	@APPPROXY_INTERPRETED=1 $(RUN)/python -m tests.fuzz --seconds $(SECONDS) $(ONLY)
+
 .bench/installed: setup.py setup.cfg pyproject.toml compiled.ini $(shell find appproxy twisted -name '*.py')
 	@echo 'building what is measured into .bench' >&2
 	@test -x $(BENCH) || $(PYTHON) -m venv .bench/venv
@@ -61,7 +67,7 @@ bench-quick: .bench/installed
 
 clean:
 	$(UNCOMPILE)
-	rm -rf $(VENV) .demo .test .bench build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .test .fuzz .bench build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name dropin.cache -delete
 

@@ -257,6 +257,9 @@ class RequestParser:
         if end > limits.head_size:
             raise BadMessage(431, "head_too_large")
         method, target, minor = _request_parts(line)
+        if blocks is None and _bad_line_end(data, 0, end):
+            # As of a head in pieces, of which nothing else is known yet.
+            raise BadMessage(400, "line_end")
         if len(target) > limits.target_size:
             raise BadMessage(414, "target_too_long")
         count = count_of(blocks) if blocks is not None else data.count(b"\r\n", 0, end) - 2

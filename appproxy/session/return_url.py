@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from appproxy.httpwire.errors import BadMessage
+from appproxy.httpwire.paths import canonical_path
+
 RETURN_TARGET_LIMIT: Final = 1600
 """
 Bytes of path and query that are kept. Sign-ins under way share one cookie of
@@ -36,8 +39,12 @@ def return_target(target: bytes) -> str:
     path, mark, query = target.partition(b"?")
     if not _PATH.match(path) or _QUERY_REFUSED.search(query):
         return "/"
-    text = path.decode("ascii")
-    if text.lower() == RESERVED or text.lower().startswith(RESERVED + "/"):
+    try:
+        # As the edge will read it; what it would refuse is no place to return to.
+        text = canonical_path(path).path.lower()
+    except BadMessage:
+        return "/"
+    if text == RESERVED or text.startswith(RESERVED + "/"):
         return "/"
     safe = (path + mark + _QUERY_QUOTED.sub(lambda match: b"%%%02X" % match[0][0], query)).decode("ascii")
     return safe if len(safe) <= RETURN_TARGET_LIMIT else "/"

@@ -184,8 +184,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
 
 
 def _check_nonce(claims: dict[str, Any], expected: str) -> None:
-    nonce = claims.get("nonce")
-    if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), expected.encode()):
+    if not _is_text(claims.get("nonce"), expected.encode()):
         raise TokenProblem("nonce")
 
 
@@ -194,7 +193,13 @@ def _check_access_token(claims: dict[str, Any], algorithm: str, access_token: st
     hashed, digest = claims.get("at_hash"), _HASHES.get(algorithm[-3:])
     if hashed is None or digest is None:
         return
-    half = digest(access_token.encode()).digest()
+    # JSON can bring halves of characters, which have no UTF-8: they become another token's hash.
+    half = digest(access_token.encode("utf-8", "replace")).digest()
     expected = urlsafe_b64encode(half[: len(half) // 2]).rstrip(b"=")
-    if not isinstance(hashed, str) or not hmac.compare_digest(hashed.encode(), expected):
+    if not _is_text(hashed, expected):
         raise TokenProblem("access_token_hash")
+
+
+def _is_text(claim: object, expected: bytes) -> bool:
+    """Whether a claim is this text of ASCII."""
+    return isinstance(claim, str) and claim.isascii() and hmac.compare_digest(claim.encode(), expected)

@@ -16,6 +16,8 @@ from appproxy.model.web_address import WebAddress
 _parts: Final = re.compile(
     rb"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(.*)", re.DOTALL
 ).fullmatch
+# What a browser takes for the beginning of a host: it drops tabs, and reads a backslash as a slash.
+_like_a_host: Final = re.compile(rb"/\t*[/\\]").match
 _DEFAULT_PORTS: Final = {b"http": 80, b"https": 443}
 _SAFE_IN_PATH: Final = "/!$&'()*+,=:@~"
 
@@ -74,7 +76,11 @@ class UrlMap:
             if scheme is not None or self._same_path:
                 return url
             mapped = self.path(path)
-            return url if mapped is None else mapped + rest
+            if mapped is None:
+                return url
+            # Where a part of the path before a second slash goes, the rest must not become a host.
+            start = self._to.origin.encode("ascii") if _like_a_host(mapped) else b""
+            return start + mapped + rest
         if not self._is_source(scheme, authority):
             return url
         mapped = self.path(path or b"/")

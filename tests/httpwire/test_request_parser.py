@@ -235,6 +235,17 @@ class LimitTests(SynchronousTestCase):
         ):
             self.assertEqual(self.refused(RequestParser(), data)[0], 400)
 
+    def test_two_flaws(self) -> None:
+        """Of a head with two flaws the same is said, in whole and in pieces."""
+        nul = b"X: a\0\r\n"
+        for data in (
+            GET[:-2] + nul + b"X: y\r\n" * 200 + b"\r\n",
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + nul + b"\r\n",
+            b"GET /" + b"x" * 16384 + b" HTTP/1.1\r\nHost: a\r\n" + nul + b"\r\n",
+        ):
+            self.assertEqual(self.refused(RequestParser(), data), (400, "line_end"))
+            self.assertEqual(verdict(one_by_one(data)), 400)
+
     def test_pipelining_is_bounded(self) -> None:
         """What waits behind a message may be as much as one read and one head."""
         parser = RequestParser()

@@ -112,6 +112,12 @@ class ReturnTargetTests(SynchronousTestCase):
             self.assertEqual(return_target(target), "/")
         self.assertEqual(return_target(b"/.appproxy-notes"), "/.appproxy-notes")
 
+    def test_own_pages_in_other_spellings(self) -> None:
+        """Nor by a spelling that a browser, or the edge, reads as one of these pages."""
+        for target in (b"/./.appproxy/sign-out", b"/a/../.appproxy", b"/%2e/.appproxy/",
+                       b"/%2eappproxy/sign-out", b"/.app%70roxy", b"/.appproxy%2fsign-out"):  # fmt: skip
+            self.assertEqual(return_target(target), "/")
+
     def test_long(self) -> None:
         """What is too long to be kept leads to the start page."""
         self.assertEqual(return_target(b"/" + b"a" * RETURN_TARGET_LIMIT), "/")

@@ -232,7 +232,7 @@ class IdTokenTests(SynchronousTestCase):
 
     def test_nonce(self) -> None:
         """Only the answer to this very sign-in."""
-        for nonce in ("other", "", None, "the-nonce ", ["the-nonce"], 7):
+        for nonce in ("other", "", None, "the-nonce ", ["the-nonce"], 7, "\ud800"):
             self.assert_problem(self.changed(nonce=nonce), "nonce")
 
     def test_subject(self) -> None:
@@ -297,8 +297,9 @@ class IdTokenTests(SynchronousTestCase):
         self.verify(token, access_token="access")
         self.verify(token)
         self.assert_problem(token, "access_token_hash", access_token="other")
-        for wrong in ("", 7, encoded(digest)):
+        for wrong in ("", 7, encoded(digest), "\ud800"):
             self.assert_problem(self.changed(at_hash=wrong), "access_token_hash", access_token="access")
+        self.assert_problem(token, "access_token_hash", access_token="\ud800")
 
     def test_too_long(self) -> None:
         """A token beyond all measure is not looked at."""

@@ -43,3 +43,10 @@ class UrlMapTests(SynchronousTestCase):
         for url in (b"https://a.corp:443/x", b"https://a.corp/x"):
             self.assertEqual(urls.reference(url), b"https://b.example/x")
         self.assertEqual(urls.reference(b"https://a.corp:80/x"), b"https://a.corp:80/x")
+
+    def test_slashes_behind_the_path(self) -> None:
+        """A path whose rest begins with a slash stays at the host, whatever a browser makes of slashes."""
+        urls = UrlMap(parse_web_address("http://a.corp/x/"), parse_web_address("https://b.example:444/"))
+        for tail in (b"/evil.example/", b"\\evil.example", b"\t/evil.example?y", b"//evil.example#z"):
+            self.assertEqual(urls.reference(b"/x/" + tail), b"https://b.example:444/" + tail)
+        self.assertEqual(urls.reference(b"/x/y//z"), b"/y//z")
