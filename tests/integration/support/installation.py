@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.request import urlopen
 
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import IntegrationTestCase
@@ -52,6 +53,7 @@ class Installation:
         """
         self._case = case
         self._connectors = 0
+        self._written: dict[str, tuple[Daemon, Settings]] = {}
         self.domain = domain
         self.folder = case.folder / "installation"
         self.folder.mkdir()
@@ -180,6 +182,7 @@ class Installation:
         @return: it, once it says that it is ready.
         """
         name = name or daemon
+        self._written[name] = daemon, settings
         if self._case.transport:
             settings = merged(settings, {"tls": {"transport": self._case.transport}})
         config = self.write(name, settings)
@@ -190,6 +193,23 @@ class Installation:
         process = self._case.start(Running(name, command, folder))
         process.wait_for_line(READY)
         return process
+
+    def start_again(self, name: str) -> Running:
+        """Start a daemon that ended, with the settings that it had; its log begins anew."""
+        daemon, settings = self._written[name]
+        return self.start_daemon(daemon, settings, name)
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """
+        A daemon's metrics.
+
+        @return: by name and labels, as they stand in Prometheus' text.
+        """
+        address = self._written[name][1]["metrics"]["listen"]
+        with urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {key: float(value) for key, _, value in pairs}
 
     def write(self, name: str, settings: Settings) -> Path:
         """A configuration file."""
