@@ -145,9 +145,9 @@ class Faulted:
         self._found: list[str] = []
         self.backend = MarkedBackend(case.folder / "backend")
         case.start(self.backend.process)
-        self.site = site = Installation(case, settings=_settings(case.folder))
+        self.site = site = Installation(case, settings=sign_in_settings(case.folder))
         self.store = site.folder / "edge" / "store.sqlite3"
-        people = self._sign_in()
+        people = sign_in(site, PEOPLE)
         site.start_edge()
         relay, port = site.start_relay()
         site.restart_edge({"relay": {"mode": "remote", "dial": [f"127.0.0.1:{port}"]}})
@@ -166,14 +166,6 @@ class Faulted:
         self.administrator = Administrator(site.admin, lambda number: toml_text(self._catalog(number)))
         self.administrator.start()
         case.addCleanup(self.administrator.end)
-
-    def _sign_in(self) -> list[Person]:
-        state = self.store.parent
-        state.mkdir(mode=0o700)
-        host = f"{APPLICATION}.{self.site.domain}"
-        cookies = make_sessions(self.store, state / "store.key", PEOPLE, host)
-        names = (user(number).user_principal_name for number in range(PEOPLE))
-        return [Person(name, cookie) for name, cookie in zip(names, cookies, strict=True)]
 
     def _catalog(self, number: int) -> dict[str, Any]:
         url, group = self.backend.internal_url, {"connector_group": "hq"}
@@ -294,7 +286,8 @@ class Faulted:
             self._found.append(f"kill {self.kills}, of {name}: {what}: {problem}")
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def sign_in_settings(folder: Path) -> dict[str, Any]:
+    """For an edge whose people are signed in already: its provider is never asked."""
     secret = folder / "client-secret"
     secret.touch(0o600)
     secret.write_text("a secret of the tests\n")
@@ -302,3 +295,13 @@ def _settings(folder: Path) -> dict[str, Any]:
         "sign_in": {"issuer": ISSUER, "client_id": "appproxy", "client_secret_file": secret},
         "log": {"level": "info", "access": False},
     }
+
+
+def sign_in(site: Installation, count: int) -> list[Person]:
+    """Sign people in at an edge that was never started, for the application C{work}."""
+    state = site.folder / "edge"
+    state.mkdir(mode=0o700)
+    host = f"{APPLICATION}.{site.domain}"
+    cookies = make_sessions(state / "store.sqlite3", state / "store.key", count, host)
+    names = (user(number).user_principal_name for number in range(count))
+    return [Person(name, cookie) for name, cookie in zip(names, cookies, strict=True)]

@@ -37,6 +37,7 @@ class Installation:
     @ivar authority: of the public certificates.
     @ivar port: of the edge's https.
     @ivar edge: its process, once L{start_edge} has started it.
+    @ivar environment: of daemons that are started from now on, besides this process's own.
     @ivar provider: the OpenID Connect provider, once L{start_provider} has started it.
     """
 
@@ -53,6 +54,7 @@ class Installation:
         """
         self._case = case
         self._connectors = 0
+        self.environment: dict[str, str] = {}
         self._written: dict[str, tuple[Daemon, Settings]] = {}
         self.domain = domain
         self.folder = case.folder / "installation"
@@ -190,7 +192,7 @@ class Installation:
         folder.mkdir(mode=0o700, exist_ok=True)
         command = (PROGRAMS / "twistd", "--nodaemon", f"appproxy-{daemon}", "--config", config)
         (folder / f"{name}.log").unlink(missing_ok=True)
-        process = self._case.start(Running(name, command, folder))
+        process = self._case.start(Running(name, command, folder, self.environment))
         process.wait_for_line(READY)
         return process
 
