@@ -19,26 +19,36 @@ an hour is made up for within a day.
 """
 
 
-def even_seconds() -> float:
-    """Seconds since boot, those in which the machine slept too where the system counts them."""
-    return time.clock_gettime(_EVEN)
+SLEPT_SECONDS: Final = 0.5
+"""Between readings of two clocks passes less, unless the machine slept."""
 
 
-_EVEN: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+def slept_seconds() -> float:
+    """For how long the machine was asleep since boot, which no other clock but the system's counts."""
+    return time.clock_gettime(_WITH_SLEEP) - time.monotonic()
+
+
+_WITH_SLEEP: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SteadyClock:
     """Seconds of the epoch, as the system had them when this was made."""
 
     def __init__(
-        self, wall: Callable[[], float] = time.time, even: Callable[[], float] = even_seconds
+        self,
+        wall: Callable[[], float] = time.time,
+        even: Callable[[], float] = time.monotonic,
+        slept: Callable[[], float] = slept_seconds,
     ) -> None:
         """
         @param wall: the system's clock, which may be set.
         @param even: the one that cannot.
+        @param slept: how long that one stood still so far, with the machine.
         """
         self._wall = wall
         self._even = even
+        self._slept = slept
+        self._slept_before = slept()
         self._base = wall() - even()
 
     def seconds(self) -> float:
@@ -47,11 +57,15 @@ class SteadyClock:
 
     def follow(self, passed: float) -> float:
         """
-        Go a step towards the system's clock.
+        Go a step towards the system's clock; time in which the machine slept has passed at once.
 
         @param passed: seconds since the last step.
         @return: how far the system's clock was ahead.
         """
+        slept = self._slept() - self._slept_before
+        if slept > SLEPT_SECONDS:
+            self._slept_before += slept
+            self._base += slept
         ahead = self._wall() - self.seconds()
         most = passed * FOLLOWED_PART
         self._base += max(-most, min(most, ahead))

@@ -187,7 +187,9 @@ class ServiceTests(SynchronousTestCase):
     def test_clock(self) -> None:
         """That the system's clock was set is said once for each time."""
         wall = [1000.0]
-        self.reactor.steady = SteadyClock(lambda: wall[0] + self.reactor.seconds(), self.reactor.seconds)
+        self.reactor.steady = SteadyClock(
+            lambda: wall[0] + self.reactor.seconds(), self.reactor.seconds, lambda: 0.0
+        )
         told: list[LogEvent] = []
         observer: Any = told.append
         globalLogPublisher.addObserver(observer)

@@ -18,7 +18,8 @@ class SteadyTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Two clocks of the system, of which the first can be set."""
         self.wall, self.even = 1_000_000.0, 50.0
-        self.clock = SteadyClock(lambda: self.wall, lambda: self.even)
+        self.slept = 0.0
+        self.clock = SteadyClock(lambda: self.wall, lambda: self.even, lambda: self.slept)
 
     def pass_time(self, seconds: float) -> None:
         """Both go on."""
@@ -59,6 +60,13 @@ class SteadyTests(SynchronousTestCase):
         self.assertAlmostEqual(self.clock.follow(10), 0.25)
         self.assertAlmostEqual(self.clock.seconds(), self.wall)
         self.assertAlmostEqual(self.clock.follow(10), 0)
+
+    def test_sleep(self) -> None:
+        """What passed while the machine slept has passed: sessions that were idle meanwhile are over."""
+        self.wall += HOUR
+        self.slept += HOUR
+        self.assertAlmostEqual(self.clock.follow(10), 0)
+        self.assertEqual(self.clock.seconds(), self.wall)
 
     def test_reactor(self) -> None:
         """The daemons' reactor and its timers go by it."""
