@@ -2,6 +2,8 @@
 #
 #   make demo    an edge, a connector and applications on this machine (DEMO_PORT=8443)
 #   make test    all tests; ONLY="tests.tunnel tests.cli" for some of them
+#   make faults  kill -9 of each daemon under load, again and again (ROUNDS=200, SEED=1): half an hour
+#   make soak    a mixed load, after which nothing may have grown (SECONDS=1800)
 #   make compiled  the hot path compiled beside its sources, for benchmarks; editing these then does nothing
 #   make lint    style, types, layers
 #   make bench   all measurements, into docs/performance.md: about five minutes
@@ -18,7 +20,7 @@ RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled lint bench bench-quick fuzz clean
+.PHONY: help demo test faults soak fuzz compiled lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -29,6 +31,16 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	@$(RUN)/python -m tests.prepare
 	@$(RUN)/python -m tests $(if $(ONLY),$(ONLY),--both)
+
+ROUNDS ?= 200
+SEED ?= 1
+SECONDS ?= 1800
+
+faults: $(VENV)/installed-test
+	@APPPROXY_FAULT_ROUNDS=$(ROUNDS) APPPROXY_FAULT_SEED=$(SEED) $(RUN)/python -m tests tests.integration.test_faults_kill
+
+soak: $(VENV)/installed-test
+	@APPPROXY_SOAK_SECONDS=$(SECONDS) $(RUN)/python -m tests tests.integration.soak
 
 compiled: $(VENV)/installed-test
 	@$(UNCOMPILE)

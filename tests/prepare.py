@@ -28,6 +28,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "tinyproxy": "tinyproxy",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
+    "faketime": "faketime",
 }
 """The command that a test runs, and the Debian package that brings it."""
 

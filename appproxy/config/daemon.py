@@ -17,6 +17,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -39,6 +40,12 @@ COLLECT_AFTER: Final = (20_000, 20, 20)
 Objects more than there were, after which Python looks for cycles, and how often it then looks further: a
 thousand requests under way hold about 10,000, a megabyte or two.
 """
+
+FOLLOW_SECONDS: Final = 10.0
+"""Between two looks at the system's clock."""
+
+JUMP_SECONDS: Final = 1.0
+"""A clock that is further away was set; what the network's time corrects day by day is less."""
 
 EXIT_CRASHED: Final = 1
 EXIT_UNAVAILABLE: Final = 69
@@ -166,6 +173,9 @@ class DaemonService(Service):
         self._observer = options.observer()
         self._starting: Deferred[None] | None = None
         self._metrics: MetricsService | None = None
+        self._following = LoopingCall(self._follow_clock)
+        self._following.clock = reactor
+        self._clock_is_off = False
 
     async def start(self) -> None:
         """Start everything; raises L{CannotStart} with the reason why not."""
@@ -211,6 +221,8 @@ class DaemonService(Service):
         self._watchdog.start()
         self._starting = Deferred.fromCoroutine(self.start())
         self._starting.addCallbacks(_relax_collector, self._failed)
+        if hasattr(self.reactor, "steady"):
+            self._following.start(FOLLOW_SECONDS, now=False)
         # Once it runs, since the reactor installs handlers of its own at its start.
         self.reactor.callWhenRunning(install_signals, self.reactor, self.reload_and_tell)
 
@@ -229,6 +241,8 @@ class DaemonService(Service):
         """Stop, however far the start came."""
         Service.stopService(self)
         self.notifier.stopping()
+        if self._following.running:
+            self._following.stop()
         if self._starting is not None:
             self._starting.cancel()
         return Deferred.fromCoroutine(self._stop())
@@ -238,6 +252,21 @@ class DaemonService(Service):
         self._watchdog.stop()
         self._log.info("{event}", event="stopped", daemon=self.daemon)
         self._options.writer.flush()
+
+    def _follow_clock(self) -> None:
+        ahead = self.reactor.steady.follow(FOLLOW_SECONDS)
+        is_off = abs(ahead) > JUMP_SECONDS
+        if is_off and not self._clock_is_off:
+            self._log.warn(
+                "{event}: the system's clock was set {direction} by {seconds} s; timers and sessions go on "
+                "evenly, and follow it slowly. Restart this daemon for the new time at once",
+                event="clock_jumped",
+                fault="operator",
+                daemon=self.daemon,
+                direction="forward" if ahead > 0 else "back",
+                seconds=round(abs(ahead)),
+            )
+        self._clock_is_off = is_off
 
     def give_up(self, code: int, event: str, why: str) -> None:
         """Stop in good order and end with this exit code: going on does not help."""

@@ -52,6 +52,7 @@ _TENTHS: Final = tuple(b"%.1f" % (number / 10) for number in range(2000))
 """Milliseconds as text up to 200: formatting a float costs more than the rest of a field."""
 
 
+_LINE_FEED: Final = 0x0A
 _NO_PARTS_OF_TIME: Final = b',"connector_ms":null,"backend_ms":null,"sso_ms":null,"retries":'
 
 
@@ -341,6 +342,8 @@ class LineWriter:
         self._lock = threading.RLock()
         self._full = self._refused_before = 0
         self._reopen = False
+        # Of the writing thread.
+        self._is_torn = False
 
     @property
     def dropped(self) -> int:
@@ -410,13 +413,19 @@ class LineWriter:
     def _write_all(self, chunk: bytes) -> None:
         if isinstance(self._target, str) and (self._descriptor < 0 or self._reopen):
             self._open(self._target)
-        rest = memoryview(chunk)
-        while rest:
-            written = os.write(self._descriptor, rest)
-            rest = rest[written:]
+        if self._is_torn:
+            # A full disk took a part of a line: its rest is lost, and the next line is one of its own.
+            chunk = b"\n" + chunk
+        done = 0
+        try:
+            while done < len(chunk):
+                done += os.write(self._descriptor, memoryview(chunk)[done:])
+        finally:
+            if done:
+                self._is_torn = chunk[done - 1] != _LINE_FEED
 
     def _open(self, path: str) -> None:
-        self._reopen = False
+        self._reopen = self._is_torn = False
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

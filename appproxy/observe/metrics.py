@@ -69,6 +69,7 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "certificates_rejected": ("Certificate files that are of no use; older ones may be in use.", ()),
     "catalog_revision": ("The catalog that is in use.", ()),
     "store_up": ("Whether the store answers.", ()),
+    "reactor_timers": ("Timers that wait in the reactor.", ()),
     "reactor_lag_seconds": ("How late the reactor was in its last second.", ()),
     "open_descriptors": ("Files and sockets that the process has open.", ()),
     "descriptor_limit": ("How many it may have.", ()),

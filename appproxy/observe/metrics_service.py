@@ -30,6 +30,7 @@ class MetricsService(Service):
         self._listen = listen
         self._ports: list[IListeningPort] = []
         metrics.watch("reactor_lag_seconds", lambda: self._lag.seconds)
+        metrics.watch("reactor_timers", lambda: len(reactor.getDelayedCalls()))
 
     async def start(self) -> None:
         """

@@ -33,6 +33,7 @@ from appproxy.transport.addresses import BACKLOG, ListenAddress
 from appproxy.transport.balanced import BalancedFactory, Networks
 from appproxy.transport.client_hello import NEED_MORE, NOT_TLS, ClientHello
 from appproxy.transport.contexts import ServerContext
+from appproxy.transport.exhaustion import watch_over
 from appproxy.transport.handshaking import Handshaking, TlsLayer
 from appproxy.transport.immediate import adopt_port
 from appproxy.transport.peer import peer_identity
@@ -385,6 +386,8 @@ def _open(
                 ports.append(adopt_port(reactor, bound, factory))
             else:
                 ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+    for port in ports:
+        watch_over(port, reactor)
     return ports
 
 

@@ -16,6 +16,7 @@ from twisted.internet.main import installReactor
 from twisted.python import log
 
 from appproxy.transport.dispatch import Turns
+from appproxy.transport.steady import SteadyClock
 
 NEEDED_NAMES: Final = (
     "_poller",
@@ -37,9 +38,12 @@ class SlimEPollReactor(EPollReactor):
     third of a small event's cost; all else goes the stock way.
 
     @ivar at_end_of_turn: takes something to be called once, after the events of this turn.
+    @ivar steady: the clock of all timers, and of C{seconds}.
     """
 
     def __init__(self) -> None:
+        self.steady = SteadyClock()
+        self.seconds = self.steady.seconds
         EPollReactor.__init__(self)
         turns = Turns(self, self._dispatch_stock)
         self.at_end_of_turn: Callable[[Callable[[], None]], None] = turns.end_of_turn.append

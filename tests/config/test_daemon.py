@@ -13,13 +13,14 @@ from typing import Any
 from twisted.application import service as application_service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.config import daemon
 from appproxy.config.daemon import (
     EXIT_CONFIGURATION,
     EXIT_UNAVAILABLE,
+    FOLLOW_SECONDS,
     CannotStart,
     DaemonService,
     exit_with,
@@ -27,6 +28,7 @@ from appproxy.config.daemon import (
 )
 from appproxy.connector.tap import Options
 from appproxy.observe.notify import Notifier
+from appproxy.transport.steady import SteadyClock
 from tests.config.support import RecordingWriter
 
 GOOD = 'allowed_backends = ["wiki:8080"]\n'
@@ -122,6 +124,7 @@ class Reactor(Clock):
         self.triggers: list[Any] = []
         self.stopped = 0
         self.from_thread: list[Any] = []
+        self.steady = SteadyClock(self.seconds, self.seconds)
 
     def addSystemEventTrigger(self, phase: str, event: str, call: Any) -> None:
         """Note it."""
@@ -180,6 +183,33 @@ class ServiceTests(SynchronousTestCase):
         self.service.startService()
         self.successResultOf(self.service.stopService())
         self.assertEqual((self.service.calls, self.codes), (["started", "stopped"], []))
+
+    def test_clock(self) -> None:
+        """That the system's clock was set is said once for each time."""
+        wall = [1000.0]
+        self.reactor.steady = SteadyClock(
+            lambda: wall[0] + self.reactor.seconds(), self.reactor.seconds, lambda: 0.0
+        )
+        told: list[LogEvent] = []
+        observer: Any = told.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.service.startService()
+
+        def jumps() -> list[tuple[str, int]]:
+            return [
+                (each["direction"], each["seconds"]) for each in told if each.get("event") == "clock_jumped"
+            ]
+
+        self.reactor.pump([FOLLOW_SECONDS] * 3)
+        self.assertEqual(jumps(), [])
+        wall[0] -= 3
+        self.reactor.pump([FOLLOW_SECONDS] * 20)
+        self.assertEqual(jumps(), [("back", 3)])
+        wall[0] += 3600
+        self.reactor.pump([FOLLOW_SECONDS] * 20)
+        self.assertEqual(jumps(), [("back", 3), ("forward", 3600)])
+        self.successResultOf(self.service.stopService())
 
     def test_cannot_start(self) -> None:
         """Why it cannot start is said, and is the exit code."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -360,6 +361,25 @@ class LineWriterTests(SynchronousTestCase):
         writer.write(b"b\n")
         writer.stop()
         self.assertEqual((writer.dropped, self.written()), (1, b"b\n"))
+
+    def test_torn_line(self) -> None:
+        """What the disk took of a line, when it was full, is not continued by the next one."""
+        writer = self.writer()
+        writer.write(b"abc\n")
+        writer.stop()
+        room = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6, room[1]))
+        try:
+            writer.write(b"defg\n")
+            writer.write(b"hij\n")
+            writer.stop()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, room)
+        self.assertEqual((writer.dropped, self.written()), (2, b"abc\nde"))
+        writer.write(b"klm\n")
+        writer.write(b"nop\n")
+        writer.stop()
+        self.assertEqual(self.written(), b"abc\nde\nklm\nnop\n")
 
     def test_rotated(self) -> None:
         """After a rotation and L{LineWriter.reopen} lines go to the new file."""

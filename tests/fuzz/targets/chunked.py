@@ -12,8 +12,8 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.writer import Framer
+from tests.corpus.cases import REQUESTS
 from tests.fuzz.support import HTTP_WORDS, hold, same, splits
-from tests.httpwire.corpus import BAD_REQUESTS
 
 _SEED_SIZE: Final = 2048
 _HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -26,8 +26,8 @@ WORDS: Final = HTTP_WORDS
 
 def seeds() -> Iterable[bytes]:
     """The chunked bodies of the corpus, and good ones."""
-    for data, _ in BAD_REQUESTS.values():
-        head, found, body = data.partition(_HEAD)
+    for case in REQUESTS:
+        head, found, body = case.message().partition(_HEAD)
         if found and not head and len(body) <= _SEED_SIZE:
             yield body
     yield b'5;ext="v\\"";a;b=c\r\nhello\r\n00a\r\n0123456789\r\n0\r\nX-Sum:  1 \r\nX-Empty:\r\n\r\nGET /'

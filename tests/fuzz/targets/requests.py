@@ -16,8 +16,9 @@ from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.rules import RequestRules
 from appproxy.httpwire.wire_heads import pack_request, unpack_request
 from appproxy.httpwire.writer import join_lines, request_line
+from tests.corpus.cases import REQUESTS
 from tests.fuzz.support import HTTP_WORDS, hold, refused, same, splits
-from tests.httpwire.corpus import BAD_REQUESTS, joined
+from tests.httpwire.support import joined
 from tests.httpwire.test_request_parser import GOOD_STREAM
 
 _SEED_SIZE: Final = 2048
@@ -34,10 +35,11 @@ WORDS: Final = HTTP_WORDS
 
 
 def seeds() -> Iterable[bytes]:
-    """The corpus of bad requests, and a good request of every kind."""
+    """The corpus of requests, and a good request of every kind."""
     yield GOOD_STREAM
     yield from (b"GET " + each for each in GOOD_STREAM.split(b"GET ")[1:])
-    yield from (data for data, _ in BAD_REQUESTS.values() if len(data) <= _SEED_SIZE)
+    messages = (case.message() for case in REQUESTS)
+    yield from (data for data in messages if len(data) <= _SEED_SIZE)
     yield b"GET / HTTP/1.1\r\nHost:a\r\nX:\t a \t\r\nReferer:\tb\t\r\nCookie:\tc \t\r\n\r\n"
     yield b"GET / HTTP/1.1\r\nReferer: a\r\nHost: a\r\nCookie: x=y; __Host-appproxy-session=z\r\n\r\n"
     yield b"GET / HTTP/1.1\r\nHost: a\r\ncookie: x\r\nCookie: y\r\nReferer: b\r\nConnection: close, x\r\n\r\n"

@@ -17,8 +17,9 @@ from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 from appproxy.httpwire.rules import rebuild_response
 from appproxy.httpwire.wire_heads import pack_response, unpack_response
 from appproxy.httpwire.writer import write_response
+from tests.corpus.cases import ANSWERS
 from tests.fuzz.support import HTTP_WORDS, hold, refused, same, splits
-from tests.httpwire.corpus import BAD_RESPONSES, joined
+from tests.httpwire.support import joined
 
 _SEED_SIZE: Final = 2048
 _HEAD_END: Final = b"\r\n\r\n"
@@ -39,8 +40,8 @@ WORDS: Final = HTTP_WORDS
 
 
 def seeds() -> Iterable[bytes]:
-    """The corpus of bad answers, and a good answer of every kind."""
-    yield from (data for data in BAD_RESPONSES.values() if len(data) <= _SEED_SIZE)
+    """The corpus of answers, and a good answer of every kind."""
+    yield from (case.data for case in ANSWERS if len(case.data) <= _SEED_SIZE)
     yield _OK + b"Date: x\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc"
     yield _OK + b'Transfer-Encoding: chunked\r\nX: y\r\n\r\n3;a="b"\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n'
     yield (

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.request import urlopen
 
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import IntegrationTestCase
@@ -36,6 +37,7 @@ class Installation:
     @ivar authority: of the public certificates.
     @ivar port: of the edge's https.
     @ivar edge: its process, once L{start_edge} has started it.
+    @ivar environment: of daemons that are started from now on, besides this process's own.
     @ivar provider: the OpenID Connect provider, once L{start_provider} has started it.
     """
 
@@ -52,6 +54,8 @@ class Installation:
         """
         self._case = case
         self._connectors = 0
+        self.environment: dict[str, str] = {}
+        self._written: dict[str, tuple[Daemon, Settings]] = {}
         self.domain = domain
         self.folder = case.folder / "installation"
         self.folder.mkdir()
@@ -180,6 +184,7 @@ class Installation:
         @return: it, once it says that it is ready.
         """
         name = name or daemon
+        self._written[name] = daemon, settings
         if self._case.transport:
             settings = merged(settings, {"tls": {"transport": self._case.transport}})
         config = self.write(name, settings)
@@ -187,9 +192,26 @@ class Installation:
         folder.mkdir(mode=0o700, exist_ok=True)
         command = (PROGRAMS / "twistd", "--nodaemon", f"appproxy-{daemon}", "--config", config)
         (folder / f"{name}.log").unlink(missing_ok=True)
-        process = self._case.start(Running(name, command, folder))
+        process = self._case.start(Running(name, command, folder, self.environment))
         process.wait_for_line(READY)
         return process
+
+    def start_again(self, name: str) -> Running:
+        """Start a daemon that ended, with the settings that it had; its log begins anew."""
+        daemon, settings = self._written[name]
+        return self.start_daemon(daemon, settings, name)
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """
+        A daemon's metrics.
+
+        @return: by name and labels, as they stand in Prometheus' text.
+        """
+        address = self._written[name][1]["metrics"]["listen"]
+        with urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {key: float(value) for key, _, value in pairs}
 
     def write(self, name: str, settings: Settings) -> Path:
         """A configuration file."""
