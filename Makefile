@@ -34,7 +34,8 @@ test: $(VENV)/installed-test
 
 ROUNDS ?= 200
 SEED ?= 1
-SECONDS ?= 1800
+soak: SECONDS ?= 1800
+fuzz: SECONDS ?= 600
 
 faults: $(VENV)/installed-test
 	@APPPROXY_FAULT_ROUNDS=$(ROUNDS) APPPROXY_FAULT_SEED=$(SEED) $(RUN)/python -m tests tests.integration.test_faults_kill
@@ -63,8 +64,6 @@ bench: .bench/installed
 
 bench-quick: .bench/installed
 	@$(MEASURE) quick
-
-SECONDS ?= 600
 
 fuzz: $(VENV)/installed-test
 	@APPPROXY_INTERPRETED=1 $(RUN)/python -m tests.fuzz --seconds $(SECONDS) $(ONLY)

@@ -15,8 +15,8 @@ from tests.fuzz.support import Broken, Browser, hold, same
 
 ROOT: Final = Path(__file__).parents[2]
 
-RUNS: Final = 150
-"""Inputs for each target here: some seconds in all."""
+RUNS: Final = 300
+"""Inputs for each target here, seeds among them, of which there are fewer: some seconds in all."""
 
 DEADLINE: Final = 900.0
 """Seconds after which a run hangs; it takes a few, and more where much else runs."""
