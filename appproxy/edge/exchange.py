@@ -396,6 +396,7 @@ class Exchange(StreamHandler, RequestSink):
             self._timer = None
         if self._upload is not None:
             self._upload.stop()
+            self._upload = None
 
     def _finish(self) -> None:
         self._done = True

@@ -16,6 +16,10 @@ from twisted.logger import Logger
 _log: Final = Logger(__name__)
 
 
+def _nothing() -> None:
+    """What a timer calls that was cancelled, or has fired."""
+
+
 class Timer:
     """One deadline of a L{TimerWheel}."""
 
@@ -41,6 +45,8 @@ class Timer:
         if self._place >= 0:
             self._leave()
             self._wheel._count -= 1
+            # Its owner keeps it, mostly, and is what it calls: the two would keep one another.
+            self._callback = _nothing
 
     def reset(self, seconds: float) -> None:
         """
@@ -138,8 +144,9 @@ class TimerWheel:
         if timer._due > timer._tick:
             timer._move()
             return
+        callback = timer._callback
         timer.cancel()
         try:
-            timer._callback()
+            callback()
         except Exception:
             _log.failure("{event}: a timer's callback failed", event="timer_failed", fault="ours")

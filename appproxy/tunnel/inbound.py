@@ -355,7 +355,7 @@ class Inbound:
             # Answered otherwise: nothing was ever to follow the request.
             stream._sending = ENDED
             stream._fin_sent = True
+        self._recent = None  # little comes on it any more, and nobody holds what is over
         if stream._fin_sent:
             self._state.removed(stream)
-            self._recent = None  # nobody holds what is over
         stream.handler.ended()
