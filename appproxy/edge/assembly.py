@@ -45,6 +45,7 @@ from appproxy.signin.provider import Provider, ProviderSettings
 from appproxy.signin.web_client import provider_agent, provider_client
 from appproxy.store.istore import IStore
 from appproxy.transport.certificates import CertificateDirectory
+from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import Schedule
 
 
@@ -85,7 +86,7 @@ def build_sign_in(
     @raise CannotStart: if a secret or a CA cannot be read.
     """
     auth_origin = addresses_of(settings).auth_origin
-    handover = Handover(keyring, sessions, store, reactor, auth_origin)
+    handover = Handover(keyring, sessions, store, calendar_of(reactor), auth_origin)
     if settings.sign_in is None:
         return SigningIn(handover, None, None)
     mapping = ClaimsMapping(settings.sign_in.claims.model_dump(), settings.sign_in.group_names)
@@ -120,7 +121,7 @@ def _provider(settings: SignIn, auth_origin: str, reactor: Any, mapping: ClaimsM
             leeway=settings.leeway,
         ),
         client,
-        reactor,
+        calendar_of(reactor),
         mapping.is_complete,
     )
 

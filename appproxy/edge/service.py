@@ -49,6 +49,7 @@ from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
+from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import end_of_turn
 
 TOUCH_SECONDS: Final = 20.0
@@ -146,7 +147,7 @@ class EdgeService(DaemonService):
         settings = self._settings
         try:
             authority = await Authority.open(
-                store, sealer, self.reactor, settings.pki.infrastructure_key_file
+                store, sealer, calendar_of(self.reactor), settings.pki.infrastructure_key_file
             )
             identity = ServerIdentity(
                 authority, settings.store.path.parent / IDENTITY_FOLDER, settings.hosts.connect

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 FOLLOWED_PART: Final = 0.05
 """
@@ -70,3 +70,24 @@ class SteadyClock:
         most = passed * FOLLOWED_PART
         self._base += max(-most, min(most, ahead))
         return ahead
+
+
+class Calendar:
+    """
+    The clock for what others read, too, whose clocks are right: tokens, tickets, certificates. Its
+    seconds are the system's, however that was set; its calls are those of the reactor.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.callLater = reactor.callLater
+        self.getDelayedCalls = reactor.getDelayedCalls
+
+    def seconds(self) -> float:
+        """Now, as the system has it."""
+        return time.time()
+
+
+def calendar_of(reactor: Any) -> Any:
+    """The calendar that belongs to a reactor; itself, if its own clock is the system's, or a test's."""
+    return Calendar(reactor) if hasattr(reactor, "steady") else reactor

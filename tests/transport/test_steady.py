@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.slim_reactor import SlimEPollReactor
-from appproxy.transport.steady import FOLLOWED_PART, SteadyClock
+from appproxy.transport.steady import FOLLOWED_PART, SteadyClock, calendar_of
 
 HOUR = 3600.0
 
@@ -67,6 +68,17 @@ class SteadyTests(SynchronousTestCase):
         self.slept += HOUR
         self.assertAlmostEqual(self.clock.follow(10), 0)
         self.assertEqual(self.clock.seconds(), self.wall)
+
+    def test_calendar(self) -> None:
+        """What others date is judged by the system's clock, however it was set."""
+        reactor = SlimEPollReactor()
+        now = time.time()
+        self.patch(time, "time", lambda: now + HOUR)
+        calendar = calendar_of(reactor)
+        self.assertEqual(calendar.seconds(), now + HOUR)
+        self.assertTrue(calendar.callLater(1, lambda: None).active())
+        clock = Clock()
+        self.assertIs(calendar_of(clock), clock)
 
     def test_reactor(self) -> None:
         """The daemons' reactor and its timers go by it."""
