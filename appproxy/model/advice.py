@@ -21,6 +21,7 @@ ADVICE: Final[dict[str, str]] = {
     "provider_error": "The provider refused, or the user gave up; the edge's log has the provider's words.",
     "provider_unreachable": "The edge cannot reach the provider: appproxy check edge.toml --online says why.",
     "too_many_attempts": "One browser began too many sign-ins (limits.pending_sign_ins_per_browser).",
+    "throttled": "Too many sign-ins of one address failed within a minute: the sign-in log says why.",
     # Forbidden
     "not_assigned": "The user is not among the users and groups of the application. "
     "Does the provider send the groups?",
