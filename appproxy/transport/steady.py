@@ -32,7 +32,11 @@ _WITH_SLEEP: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SteadyClock:
-    """Seconds of the epoch, as the system had them when this was made."""
+    """
+    Seconds of the epoch, as the system had them when this was made.
+
+    @ivar wall: the system's clock, which may be set.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,7 @@ class SteadyClock:
         @param even: the one that cannot.
         @param slept: how long that one stood still so far, with the machine.
         """
-        self._wall = wall
+        self.wall = wall
         self._even = even
         self._slept = slept
         self._slept_before = slept()
@@ -66,7 +70,7 @@ class SteadyClock:
         if slept > SLEPT_SECONDS:
             self._slept_before += slept
             self._base += slept
-        ahead = self._wall() - self.seconds()
+        ahead = self.wall() - self.seconds()
         most = passed * FOLLOWED_PART
         self._base += max(-most, min(most, ahead))
         return ahead
@@ -79,13 +83,9 @@ class Calendar:
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+        self.seconds: Callable[[], float] = reactor.steady.wall
         self.callLater = reactor.callLater
         self.getDelayedCalls = reactor.getDelayedCalls
-
-    def seconds(self) -> float:
-        """Now, as the system has it."""
-        return time.time()
 
 
 def calendar_of(reactor: Any) -> Any:

@@ -72,10 +72,11 @@ class SteadyTests(SynchronousTestCase):
     def test_calendar(self) -> None:
         """What others date is judged by the system's clock, however it was set."""
         reactor = SlimEPollReactor()
-        now = time.time()
-        self.patch(time, "time", lambda: now + HOUR)
+        reactor.steady = self.clock
         calendar = calendar_of(reactor)
-        self.assertEqual(calendar.seconds(), now + HOUR)
+        self.wall += HOUR
+        self.assertEqual(calendar.seconds(), self.wall)
+        self.assertEqual(self.clock.seconds(), self.wall - HOUR)
         self.assertTrue(calendar.callLater(1, lambda: None).active())
         clock = Clock()
         self.assertIs(calendar_of(clock), clock)
