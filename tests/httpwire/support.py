@@ -50,11 +50,15 @@ def read_all(pieces: Iterable[bytes]) -> list[RequestEvent]:
     return events
 
 
-def read_until_refused(pieces: Iterable[bytes]) -> tuple[list[RequestEvent], BadMessage | None]:
+def read_until_refused(
+    pieces: Iterable[bytes], parser: RequestParser | None = None
+) -> tuple[list[RequestEvent], BadMessage | None]:
     """
     The events of L{read_all} up to the refusal, and that, if there is one.
+
+    @param parser: one that was not used yet, for whoever asks it more; a new one by default.
     """
-    parser = RequestParser()
+    parser = parser or RequestParser()
     events: list[RequestEvent] = []
     try:
         for piece in pieces:

@@ -10,7 +10,7 @@ import httptools
 from appproxy.httpwire.block import fields_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import field
-from appproxy.httpwire.heads import NO_BODY, UNTIL_END, End, RequestHead
+from appproxy.httpwire.heads import NO_BODY, UNTIL_END, RequestHead
 from appproxy.httpwire.llhttp import judge_head
 from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.rules import RequestRules
@@ -18,7 +18,7 @@ from appproxy.httpwire.wire_heads import pack_request, unpack_request
 from appproxy.httpwire.writer import join_lines, request_line
 from tests.corpus.cases import REQUESTS
 from tests.fuzz.support import HTTP_WORDS, hold, refused, same, splits
-from tests.httpwire.support import joined
+from tests.httpwire.support import read_until_refused
 from tests.httpwire.test_request_parser import GOOD_STREAM
 
 _SEED_SIZE: Final = 2048
@@ -64,23 +64,12 @@ def target(data: bytes) -> None:
 def read(pieces: list[bytes]) -> Reading:
     """All messages of a connection, each upgrade declined; after a refusal nothing more comes."""
     parser = RequestParser()
-    events: list[RequestEvent] = []
-    try:
-        for piece in pieces:
-            new = parser.feed(piece)
-            while new:
-                events += new
-                if isinstance(new[-1], RequestHead) and new[-1].upgrade is not None:
-                    new = parser.decline_upgrade()
-                elif isinstance(new[-1], End):
-                    new = parser.next()
-                else:
-                    new = []
-    except BadMessage as refusal:
-        hold(400 <= refusal.status < 500, "a client's fault has another status", refusal)
-        same(parser.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), [], "events after a refusal")
-        return joined(events), refusal.status
-    return joined(events), None
+    events, refusal = read_until_refused(pieces, parser)
+    if refusal is None:
+        return events, None
+    hold(400 <= refusal.status < 500, "a client's fault has another status", refusal)
+    same(parser.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), [], "events after a refusal")
+    return events, refusal.status
 
 
 def judge(raw: bytes, head: RequestHead) -> None:
