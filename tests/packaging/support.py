@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from twisted.trial.unittest import SkipTest
+
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
     "setup.cfg",
@@ -65,3 +67,19 @@ def build_wheel(sources: Path, folder: Path, *, compiled: bool) -> Path:
     run(*build, "--no-build-isolation", "--wheel-dir", ".", str(sources), cwd=folder, compiled=compiled)
     (wheel,) = folder.glob("appproxy-*.whl")
     return wheel
+
+
+def run_tool(name: str, package: str, *arguments: str | Path) -> str:
+    """
+    Run a command of the system's; it must find nothing wrong.
+
+    @param package: of Debian, which brings it.
+    @return: all that it says.
+    @raise SkipTest: if it is not installed.
+    """
+    program = shutil.which(name)
+    if program is None:
+        raise SkipTest(f"not installed: {name} (Debian: {package})")
+    done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.packaging.support import run_tool
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "etc" / "prometheus" / "appproxy.rules.yml"
@@ -135,12 +135,7 @@ class AlertTests(SynchronousTestCase):
 
     def promtool(self, *arguments: str | Path) -> str:
         """Run it; it must find nothing wrong."""
-        program = shutil.which("promtool")
-        if program is None:
-            raise SkipTest("not installed: promtool (Debian: prometheus)")
-        done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
+        return run_tool("promtool", "prometheus", *arguments)
 
     def test_good_rules(self) -> None:
         """Prometheus takes the file."""

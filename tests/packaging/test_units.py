@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import AdminSettings, StoreSettings
 from appproxy.config.relay import RelaySettings
+from tests.packaging.support import run_tool
 
 ETC: Final = Path(__file__).parents[2] / "etc"
 UNITS: Final = ETC / "systemd" / "system"
@@ -128,12 +128,7 @@ class AnalyzeTests(SynchronousTestCase):
 
     def analyze(self, *arguments: str | Path) -> str:
         """Run C{systemd-analyze}; all that it says."""
-        program = shutil.which("systemd-analyze")
-        if program is None:
-            raise SkipTest("not installed: systemd-analyze (Debian: systemd)")
-        done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return run_tool("systemd-analyze", "systemd", *arguments)
 
     def test_verify(self) -> None:
         """There is nothing to say against any unit."""

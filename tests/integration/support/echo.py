@@ -11,11 +11,9 @@ import json
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Final
 
-from tests.integration.support.case import ROOT
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.module_backend import ModuleBackend
 
 PIECE: Final = 1 << 16
 SHOWN_BODY: Final = 1000
@@ -93,21 +91,10 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-class Echo:
-    """
-    The backend as a process.
+class Echo(ModuleBackend):
+    """The backend as a process."""
 
-    @ivar process: it, for whoever watches and ends it.
-    @ivar internal_url: where it listens.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Start it and wait until it answers."""
-        self.port = free_port()
-        self.internal_url = f"http://127.0.0.1:{self.port}/"
-        command = (sys.executable, "-m", "tests.integration.support.echo", str(self.port))
-        self.process = Running("echo", command, folder, {"PYTHONPATH": str(ROOT)})
-        self.process.wait_for_port(self.port)
+    module = "echo"
 
 
 if __name__ == "__main__":

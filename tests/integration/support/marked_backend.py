@@ -14,13 +14,11 @@ import hashlib
 import json
 import sys
 from asyncio import StreamReader, StreamWriter
-from pathlib import Path
 from typing import Final
 
 from bench.files import raise_limit
 from bench.websocket_frames import accept_key, pack, unpack
-from tests.integration.support.case import ROOT
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.module_backend import ModuleBackend
 
 PIECE: Final = 16 << 10
 BACKLOG: Final = 1024
@@ -149,21 +147,10 @@ async def _echo_messages(headers: dict[str, str], reader: StreamReader, writer: 
         await writer.drain()
 
 
-class MarkedBackend:
-    """
-    The application as a process.
+class MarkedBackend(ModuleBackend):
+    """The application as a process."""
 
-    @ivar process: it, for whoever watches and ends it.
-    @ivar internal_url: where it listens.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Start it and wait until it answers."""
-        self.port = free_port()
-        self.internal_url = f"http://127.0.0.1:{self.port}/"
-        command = (sys.executable, "-m", "tests.integration.support.marked_backend", str(self.port))
-        self.process = Running("marked-backend", command, folder, {"PYTHONPATH": str(ROOT)})
-        self.process.wait_for_port(self.port)
+    module = "marked_backend"
 
 
 async def _serve(port: int) -> None:
