@@ -32,6 +32,7 @@ from appproxy.observe.access_log import AccessFormat
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.transaction import Transaction, TransactionIds
 from appproxy.policy.decide import decide
+from appproxy.sso.modes import SignOns
 from appproxy.transport.wheel import TimerWheel
 from bench.section import Values, table
 from bench.stages import HOST, PORT, Stages, make_stages, the_application
@@ -156,7 +157,8 @@ def _edge_way_in(stages: Stages) -> list[Part]:
 def _connector(stages: Stages) -> list[Part]:
     packed = _packed(stages)
     pool = Pool(lambda _closed: Deferred(), TimerWheel(Clock()), time.time, 1, 1.0)
-    served = Served(backend_view("app0", the_application()), "", pool)
+    published = backend_view("app0", the_application())
+    served = Served(published, "", pool, SignOns([published.sso.mode]).of(published))
     users = [verdict.principal for verdict in stages.verdicts]
     unpacked = [(*unpack_request(head), user) for head, user in zip(packed, users, strict=True)]
     parser = ResponseParser(b"GET")

@@ -18,7 +18,7 @@ from appproxy.admin.probes import ProbeRequest, Probes
 from appproxy.admin.status import Status
 from appproxy.admin.tokens import TokenObjects, TokenRequest
 from appproxy.admin.traces import Traces
-from appproxy.model.application import Model
+from appproxy.model.schema import Model
 
 _M = TypeVar("_M", bound=Model)
 

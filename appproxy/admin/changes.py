@@ -21,8 +21,8 @@ from appproxy.catalog.feed import read_catalog
 from appproxy.catalog.file_form import MAXIMUM_FILES, parse_files
 from appproxy.catalog.plan import Change, plan
 from appproxy.catalog.snapshot import Catalog
-from appproxy.model.application import Model
 from appproxy.model.problems import Problem
+from appproxy.model.schema import Model
 from appproxy.store.istore import Conflict, IStore
 
 InThread = Callable[[Callable[[], Any]], Deferred[Any]]

@@ -18,7 +18,7 @@ from appproxy.admin.peer import Peer
 from appproxy.admin.questions import Connectors
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.model.advice import advice
-from appproxy.model.application import Model
+from appproxy.model.schema import Model
 
 AT_ONCE: Final = 16
 """Probes under way: enough for hundreds in some seconds, too few for anybody to notice."""

@@ -15,7 +15,7 @@ from appproxy.admin.errors import AdminError, bad_request, not_found, refused
 from appproxy.admin.objects import MAXIMUM_LISTED, Row, rfc3339
 from appproxy.admin.peer import Peer
 from appproxy.catalog.feed import read_catalog
-from appproxy.model.application import Model
+from appproxy.model.schema import Model
 from appproxy.pki.authority import Authority, IssuerAway
 from appproxy.pki.join import MAXIMUM_VALID_SECONDS, VALID_SECONDS, JoinToken, make_token
 from appproxy.store.istore import Item

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from appproxy.catalog.cross_checks import FileEntry, cross_check
 from appproxy.catalog.documents import Document, Entries, Kind
-from appproxy.model.application import Application, ConnectorGroup, Identifier, Model
+from appproxy.model.application import Application, ConnectorGroup, Identifier
 from appproxy.model.problems import Problem, TomlDocument, validate
+from appproxy.model.schema import Model
 
 MAXIMUM_FILES: Final = 1000
 """Files in one set: a folder with a file for each application fits, a wrong folder is refused early."""

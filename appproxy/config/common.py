@@ -12,8 +12,8 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, StrictBool
 
 from appproxy.config.fields import FileContext, OptionalFilePath
-from appproxy.model.application import Model
 from appproxy.model.problems import Problem, TomlDocument, validate
+from appproxy.model.schema import Model
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,9 +4,10 @@ C{connector.toml}: what a connector may ever do, whatever an edge asks of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, model_validator
 
@@ -20,11 +21,12 @@ from appproxy.config.fields import (
     NotEmpty,
     OptionalFilePath,
     PositiveDuration,
-    later,
 )
 from appproxy.config.secrets import SecretUnavailable, read_secret
-from appproxy.model.application import PLANNED_SIGN_ON_MODES, Model
 from appproxy.model.problems import Problem
+from appproxy.model.schema import Model
+from appproxy.model.sign_on import PLANNED_SIGN_ON_MODES, service_principal_name
+from appproxy.transport.addresses import HostPort
 from appproxy.transport.connect_proxy import ConnectProxy
 
 
@@ -39,12 +41,29 @@ def _sign_on_mode(value: object) -> object:
     return value
 
 
-SignOnMode = Annotated[Literal["none", "headers"], BeforeValidator(_sign_on_mode)]
+SignOnMode = Annotated[Literal["none", "headers", "kerberos"], BeforeValidator(_sign_on_mode)]
+
+_DIRECTORY_SERVER: Final = re.compile(r"ldaps?://(?P<authority>(?:\[[^\]/]+\]|[^/:@\s]+)(?P<port>:\d+)?)/?\Z")
+_PRINCIPAL: Final = re.compile(r"[^@\\\s]+@[A-Za-z0-9][A-Za-z0-9.-]*\Z")
 
 
 def _proxy_url(value: str) -> str:
     if value:
         ConnectProxy.parse(value)
+    return value
+
+
+def _directory_server(value: str) -> str:
+    match = _DIRECTORY_SERVER.match(value)
+    if match is None:
+        raise ValueError('write "ldaps://host", or "ldap://host" for StartTLS')
+    HostPort.parse(match["authority"] if match["port"] else f"{match['authority']}:636")
+    return value
+
+
+def _principal(value: str) -> str:
+    if value and not _PRINCIPAL.match(value):
+        raise ValueError('write the account and its realm, such as "appproxy-svc@CORP.EXAMPLE"')
     return value
 
 
@@ -99,20 +118,45 @@ class BackendSettings(Model):
 
 
 class DirectorySettings(Model):
-    """C{[directory]}: a later stage."""
+    """
+    C{[directory]}: where users' accounts are looked up for Kerberos sign-on.
 
-    servers: Annotated[tuple[str, ...], later([])] = ()
-    base: Annotated[str, later("")] = ""
-    bind: Annotated[Literal["keytab"], later("keytab")] = "keytab"
-    ca_file: Annotated[OptionalFilePath, later("")] = None
+    @ivar servers: C{ldaps://host}, or C{ldap://host}, which means StartTLS; the next one when one fails.
+    @ivar base: the distinguished name below which accounts are found.
+    @ivar bind: with the keytab of C{[kerberos]}, or with a user and password.
+    @ivar timeout: for each step of a look-up.
+    """
+
+    servers: tuple[Annotated[str, AfterValidator(_directory_server)], ...] = ()
+    base: str = ""
+    bind: Literal["keytab", "simple"] = "keytab"
+    user: str = ""
+    password_file: OptionalFilePath = None
+    ca_file: OptionalFilePath = None
+    timeout: PositiveDuration = 3.0
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.bind == "simple" and not (self.user and self.password_file):
+            raise ValueError('bind = "simple" needs directory.user and directory.password_file')
+        if self.bind == "keytab" and (self.user or self.password_file):
+            raise ValueError('a user and a password are for bind = "simple"')
+        if bool(self.servers) != bool(self.base):
+            raise ValueError("directory.servers and directory.base go together")
+        return self
 
 
 class KerberosSettings(Model):
-    """C{[kerberos]}: a later stage."""
+    """
+    C{[kerberos]}: the account in whose place of trust users are signed on.
 
-    keytab_file: Annotated[OptionalFilePath, later("")] = None
-    principal: Annotated[str, later("")] = ""
-    deadline: Annotated[PositiveDuration, later("5s")] = 5.0
+    @ivar principal: the account's, with its realm.
+    @ivar deadline: how long a user waits for a ticket at most.
+    """
+
+    keytab_file: OptionalFilePath = None
+    principal: Annotated[str, AfterValidator(_principal)] = ""
+    deadline: Annotated[PositiveDuration, Field(le=60)] = 5.0
 
 
 class ConnectorMetrics(Model):
@@ -135,6 +179,8 @@ class ConnectorSettings(Model):
     @ivar connect: relay addresses besides those of the join token.
     @ivar allowed_backends: lines that L{AllowedBackend} parses.
     @ivar names_resolve_into: checked at each connection.
+    @ivar allowed_spns: services that users may be signed on to, C{HTTP/host} or C{HTTP/*.domain}.
+    @ivar never_impersonate: groups and accounts whose users are never signed on.
     """
 
     identity: FilePath = Path("/var/lib/appproxy/connector/identity")
@@ -147,8 +193,8 @@ class ConnectorSettings(Model):
         "fc00::/7",
     )
     allowed_sso: tuple[SignOnMode, ...] = ("none", "headers")
-    allowed_spns: Annotated[tuple[str, ...], later([])] = ()
-    never_impersonate: Annotated[tuple[str, ...], later(["Domain Admins"])] = ("Domain Admins",)
+    allowed_spns: tuple[Annotated[str, AfterValidator(service_principal_name)], ...] = ()
+    never_impersonate: tuple[Annotated[str, Field(min_length=1)], ...] = ("Domain Admins",)
     proxy: ProxySettings = ProxySettings()
     backend: BackendSettings = BackendSettings()
     directory: DirectorySettings = DirectorySettings()
@@ -157,6 +203,21 @@ class ConnectorSettings(Model):
     metrics: ConnectorMetrics = ConnectorMetrics()
     log: LogSettings = LogSettings()
     limits: ConnectorLimits = ConnectorLimits()
+
+    @model_validator(mode="after")
+    def _kerberos_is_complete(self) -> Self:
+        if "kerberos" not in self.allowed_sso:
+            return self
+        needed = {
+            "allowed_spns": self.allowed_spns,
+            "directory.servers": self.directory.servers,
+            "kerberos.keytab_file": self.kerberos.keytab_file,
+            "kerberos.principal": self.kerberos.principal,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(f'"kerberos" in allowed_sso needs {", ".join(missing)}')
+        return self
 
 
 def load_connector(path: Path, environment: Mapping[str, str]) -> ConnectorSettings | list[Problem]:

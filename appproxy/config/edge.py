@@ -35,8 +35,8 @@ from appproxy.config.fields import (
     host_name,
     later,
 )
-from appproxy.model.application import Model
 from appproxy.model.problems import Problem
+from appproxy.model.schema import Model
 
 STATE: Final = Path("/var/lib/appproxy/edge")
 

@@ -12,8 +12,8 @@ from pydantic import Field, StrictInt
 
 from appproxy.config.common import LogSettings, TlsSettings, read_settings
 from appproxy.config.fields import FilePath, ListenText, NotEmpty, PositiveDuration
-from appproxy.model.application import Model
 from appproxy.model.problems import Problem
+from appproxy.model.schema import Model
 
 
 class RelayListen(Model):

@@ -13,6 +13,7 @@ from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import UnfitHead, request_head
 from appproxy.connector.served import CatalogCopy, Served
 from appproxy.httpwire.authentication import AUTHORIZATION, binds_connection
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, SAFE_METHODS, ResponseHead
@@ -36,14 +37,12 @@ class BackendRequest:
 
     __slots__ = ("_binds", "_framer", "_key", "_message", "_served", "head", "method", "timeout", "upgrade")
 
-    def __init__(self, served: Served, principal: Principal | None, message: OpenMessage) -> None:
+    def __init__(self, served: Served, signed_on: Fields, message: OpenMessage) -> None:
         """
-        @param principal: the user, L{None} for anybody.
-        @raise SignOnError: if the user cannot be signed on.
+        @param signed_on: the headers that sign the user on.
         @raise BadMessage: for a head that nobody may send.
         @raise UnfitHead: for a head that no edge of ours sends.
         """
-        signed_on = served.sign_on.headers(principal)
         method, target, headers = unpack_request(message.head)
         self._message = message
         self._served = served
@@ -129,17 +128,56 @@ class BackendRequest:
             return b""
         return self._framer.end(self._served.rules.filter_trailers(trailers))
 
-    def answer_head(self, head: ResponseHead) -> bytes:
+    def answer_head(self, head: ResponseHead, headers: Blocks) -> bytes:
         """
         The head of an answer as the tunnel carries it: translated.
 
+        @param headers: those of the answer's that may pass.
         @raise BadMessage: if no tunnel can carry it.
         """
         served, body, status = self._served, head.body, head.status
-        headers = rebuild_response(head.blocks, keep_length=body == NO_BODY and status >= 200)
+        headers = rebuild_response(headers, keep_length=body == NO_BODY and status >= 200)
         if served.translates:
             headers = served.translator.response_headers(headers)
         return pack_response(status, body, headers)
+
+
+class Admitted:
+    """
+    A stream that this connector serves.
+
+    @ivar attempt: its sign-on, where each request needs its own.
+    """
+
+    __slots__ = ("_message", "_principal", "_served", "attempt")
+
+    def __init__(self, served: Served, principal: Principal | None, message: OpenMessage) -> None:
+        """
+        @param principal: the user, L{None} for anybody.
+        @raise BackendError: if the user can never be signed on.
+        """
+        self._served = served
+        self._principal = principal
+        self._message = message
+        try:
+            self.attempt = served.sign_on.attempt(principal, message.body == NO_BODY)
+        except SignOnError as problem:
+            raise BackendError(problem.reason, str(problem)) from problem
+
+    def request(self) -> BackendRequest:
+        """
+        The request as its backend gets it now.
+
+        @raise BackendError: if there cannot be one.
+        """
+        attempt = self.attempt
+        try:
+            signed_on = self._served.sign_on.headers(self._principal) if attempt is None else attempt.headers
+            return BackendRequest(self._served, signed_on, self._message)
+        except SignOnError as problem:
+            raise BackendError(problem.reason, str(problem)) from problem
+        except (BadMessage, UnfitHead) as problem:
+            raise BackendError("bug", str(problem)) from problem
 
 
 def allowed(catalog: CatalogCopy, application: str) -> Served:
@@ -156,9 +194,9 @@ def allowed(catalog: CatalogCopy, application: str) -> Served:
     return served
 
 
-def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Principal]) -> BackendRequest:
+def admit(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Principal]) -> Admitted:
     """
-    Decide whether a stream is served, and how.
+    Decide whether a stream is served.
 
     @param principals: by their numbers.
     @raise BackendError: if it is not.
@@ -168,9 +206,4 @@ def prepare(message: OpenMessage, catalog: CatalogCopy, principals: dict[int, Pr
     principal = principals.get(number) if number else None
     if principal is None and (number or not served.passthrough):
         raise BackendError("backend_not_allowed", "an anonymous request for an application with sign-in")
-    try:
-        return BackendRequest(served, principal, message)
-    except SignOnError as problem:
-        raise BackendError("sso_failed", str(problem)) from problem
-    except (BadMessage, UnfitHead) as problem:
-        raise BackendError("bug", str(problem)) from problem
+    return Admitted(served, principal, message)

@@ -10,51 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appproxy.connector.backend_connection import AnswerListener, BackendConnection
-from appproxy.connector.backend_request import prepare
-from appproxy.connector.dial import BackendError
-from appproxy.connector.served import CatalogCopy
-from appproxy.connector.trails import Trails
+from appproxy.connector.backend_request import BackendRequest
+from appproxy.connector.opening import ExchangeServices, Opening
+from appproxy.connector.signing import SignOnSteps
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE, binds_connection
+from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
 from appproxy.httpwire.rules import filter_trailers
 from appproxy.httpwire.wire_heads import pack_trailers, unpack_trailers
-from appproxy.model.principal import Principal
-from appproxy.transport.wheel import Timer, TimerWheel
+from appproxy.sso.errors import SignOnError
+from appproxy.transport.wheel import Timer
 from appproxy.tunnel.handler import StreamHandler
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
 
 _log: Final = Logger(__name__)
 
-CATALOG_WAIT_SECONDS: Final = 2.0
-"""How long a stream waits for the CONFIG that its edge has already seen."""
-
 UPGRADED_CLOSE_SECONDS: Final = 10.0
 """How long the backend of an upgraded connection may take for the client's last bytes."""
 
 _OF_THE_PEER: Final = frozenset({"bug", "stale", "backend_timeout", "backend_protocol"})
 """Failures that no setting of the operator's would mend: an edge or an application that misbehaves."""
-
-
-class ExchangeServices:
-    """What all exchanges of one tunnel share."""
-
-    __slots__ = ("catalog", "principals", "trails", "wheel")
-
-    def __init__(
-        self, catalog: CatalogCopy, principals: dict[int, Principal], wheel: TimerWheel, trails: Trails
-    ) -> None:
-        self.catalog = catalog
-        self.principals = principals
-        self.wheel = wheel
-        self.trails = trails
 
 
 class BackendExchange(AnswerListener, StreamHandler):
@@ -65,20 +47,20 @@ class BackendExchange(AnswerListener, StreamHandler):
     __slots__ = (
         "_closing",
         "_connection",
-        "_dialling",
         "_done",
         "_held",
         "_message",
+        "_opening",
         "_raw",
         "_request",
         "_request_ended",
         "_responded",
         "_services",
+        "_signing",
         "_stream",
         "_timer",
         "_trail",
         "_trailers",
-        "_wait",
     )
 
     def __init__(self, services: ExchangeServices, stream: Stream, message: OpenMessage) -> None:
@@ -87,8 +69,9 @@ class BackendExchange(AnswerListener, StreamHandler):
         self._message = message
         self._trail = services.trails.begin(message.transaction_id, message.application)
         self._connection: BackendConnection | None = None
-        self._dialling: Deferred[BackendConnection] | None = None
-        self._wait: Callable[[], None] | None = None
+        # Let go of at the end: each knows the other.
+        self._opening: Opening | None = Opening(services, message, self._trail, self)
+        self._signing: SignOnSteps | None = None
         self._timer: Timer | None = None
         self._held: list[bytes] | None = None
         self._trailers: Fields | None = None
@@ -97,26 +80,69 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     def begin(self) -> None:
         """Serve the stream, or say why not."""
-        catalog, wanted = self._services.catalog, self._message.revision
         if self._message.body != NO_BODY and self._stream is not None:
             # Until the backend is there, no more of the body than one window is held.
             self._stream.pause()
             if self._message.body >= 0:
                 self._stream.expect(self._message.body)
-        if catalog.revision >= wanted:
-            self._serve()
+        if self._opening is not None:
+            self._opening.begin()
+
+    # -- Opener
+
+    def opened(self, request: BackendRequest, connection: BackendConnection) -> None:
+        """Send the request, and what of its body is there."""
+        if self._opening is not None:
+            self._signing = self._opening.signing
+        self._request = request
+        self._connection = connection
+        request.begin(connection, self)
+        if not self._request_ended and self._stream is not None:
+            self._stream.resume()
+        connection.write(request.head)
+        held = self._held
+        if held is not None:
+            self._held = None
+            for each in held:
+                self.data(each)
+        if self._done:
             return
-        self._wait = catalog.wait_for(wanted, self._catalog_came)
-        if self._wait is None:
-            self._fail("stale", "too many streams wait for a newer catalog")
-        else:
-            self._timer = self._services.wheel.add(CATALOG_WAIT_SECONDS, self._catalog_is_late)
+        if self._message.body == NO_BODY:
+            self._await_answer(connection)
+        elif self._request_ended:
+            self._end_request(connection)
+
+    def not_opened(self, reason: str, detail: str) -> None:
+        """There is no answer to be had."""
+        if self._stream is not None:
+            _log.warn(
+                "{event}: {application}: {reason}: {detail}",
+                event="backend_failed",
+                application=self._message.application,
+                transaction_id=self._message.transaction_id,
+                reason=reason,
+                detail=detail,
+                fault="peer" if reason in _OF_THE_PEER else "operator",
+            )
+        self._end(reason, detail)
+
+    def bug(self, failure: Failure) -> None:
+        """Our own mistake: it costs this stream."""
+        _log.failure(
+            "{event}: serving {application}",
+            failure,
+            event="bug",
+            application=self._message.application,
+            transaction_id=self._message.transaction_id,
+            fault="ours",
+        )
+        self._end("bug", "")
 
     # -- StreamHandler
 
     def head(self, payload: bytes) -> None:
         """Only answers have heads; an edge that sends one is broken."""
-        self._fail("bug", "a head from the opener")
+        self.not_opened("bug", "a head from the opener")
 
     def data(self, data: bytes) -> None:
         """Some of the request's body, or of an upgraded connection."""
@@ -131,14 +157,14 @@ class BackendExchange(AnswerListener, StreamHandler):
             try:
                 connection.write(self._request.body(data))
             except BadMessage as problem:
-                self._fail("bug", problem.rule)
+                self.not_opened("bug", problem.rule)
 
     def trailers(self, payload: bytes) -> None:
         """The request's trailers."""
         try:
             self._trailers = unpack_trailers(payload)
         except BadMessage as problem:
-            self._fail("bug", problem.rule)
+            self.not_opened("bug", problem.rule)
 
     def ended(self) -> None:
         """The request is complete, or the client's side of an upgraded connection ended."""
@@ -172,13 +198,19 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     def answer_head(self, head: ResponseHead) -> None:
         """A head from the backend: translated, then on its way."""
-        stream, connection = self._stream, self._connection
+        stream, connection, blocks = self._stream, self._connection, head.blocks
         if stream is None or connection is None:
             return
+        signing = self._signing
+        if signing is not None and (head.status >= 200 or head.status == 101):
+            passed = self._passed(signing, head)
+            if passed is None:
+                return
+            blocks = passed
         try:
-            payload = self._request.answer_head(head)
+            payload = self._request.answer_head(head, blocks)
         except BadMessage as problem:
-            self._fail("backend_protocol", problem.rule)
+            self.not_opened("backend_protocol", problem.rule)
             return
         if head.status == 101:
             self._switch(stream, connection, payload)
@@ -187,18 +219,25 @@ class BackendExchange(AnswerListener, StreamHandler):
             self._responded = True
             self._note_answer(head.status)
             connection.answer_began()
-            if binds_connection(head.blocks, WWW_AUTHENTICATE):
+            if binds_connection(blocks, WWW_AUTHENTICATE):
                 self._request.bind(connection)
         stream.head(payload)
 
     def answer_data(self, data: bytes) -> None:
         """Some of the answer's body."""
-        if self._stream is not None:
+        signing = self._signing
+        if signing is not None and signing.dropping:
+            if signing.drop(data):
+                self._sign_on_anew(signing, clean=False)
+        elif self._stream is not None:
             self._stream.write(data)
 
     def answer_end(self, end: End) -> None:
         """The answer is complete."""
-        stream = self._stream
+        signing, stream = self._signing, self._stream
+        if signing is not None and signing.dropping:
+            self._sign_on_anew(signing, clean=True)
+            return
         if stream is not None:
             kept = filter_trailers(end.trailers) if end.trailers else []
             if kept:
@@ -211,18 +250,20 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     def answer_failed(self, rule: str, started: bool) -> None:
         """The backend broke off, or broke the rules."""
-        connection, self._connection = self._connection, None
+        connection, signing, opening = self._connection, self._signing, self._opening
+        self._connection = None
+        if signing is not None and signing.dropping:
+            signing.begin()
+            return
         stale = rule == "closed" and not started and connection is not None and connection.used > 1
-        if stale and self._request.repeatable and not self._responded:
-            # Whoever waits for the answer has begun to.
-            self._timer = self._services.wheel.add(self._request.timeout, self.answer_late)
-            self._dial()
+        if stale and self._request.repeatable and not self._responded and opening is not None:
+            opening.again()
         else:
-            self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
+            self.not_opened("backend_protocol", "closed without an answer" if rule == "closed" else rule)
 
     def answer_late(self) -> None:
         """The backend is silent."""
-        self._fail("backend_timeout", f"no answer within {self._request.timeout:g} s")
+        self.not_opened("backend_timeout", f"no answer within {self._request.timeout:g} s")
 
     def request_writable(self, writable: bool) -> None:
         """Back-pressure of the backend on the request's body; it may not last longer than an answer may."""
@@ -241,78 +282,28 @@ class BackendExchange(AnswerListener, StreamHandler):
 
     # -- inside
 
-    def _catalog_came(self) -> None:
-        self._wait = None
-        self._cancel_timer()
-        if not self._done:
-            self._never_hanging(self._serve)
-
-    def _catalog_is_late(self) -> None:
-        self._timer = None
-        self._fail("stale", f"catalog revision {self._message.revision} did not arrive")
-
-    def _serve(self) -> None:
+    def _passed(self, signing: SignOnSteps, head: ResponseHead) -> Blocks | None:
+        """What may pass of an answer's headers; L{None} if nothing of it does."""
         try:
-            self._request = prepare(self._message, self._services.catalog, self._services.principals)
-        except BackendError as problem:
-            self._fail(problem.reason, problem.detail)
-            return
-        connection = self._request.kept_connection()
-        if connection is None:
-            self._dial()
-        else:
-            self._send(connection)
+            return signing.answered(head.status, head.blocks)
+        except SignOnError as problem:
+            self.not_opened(problem.reason, str(problem))
+            return None
+
+    def _sign_on_anew(self, signing: SignOnSteps, clean: bool) -> None:
+        self._give_back(clean)
+        signing.begin()
 
     def _hold(self, data: bytes) -> None:
         if self._held is None:
             self._held = []
         self._held.append(data)
 
-    def _dial(self) -> None:
-        self._dialling = self._request.connect()
-        self._dialling.addCallback(self._dialled).addErrback(self._dial_failed)
-
-    def _dialled(self, connection: BackendConnection) -> None:
-        self._dialling = None
-        self._cancel_timer()
-        self._trail.connected = self._services.trails.seconds()
-        if self._done:
-            self._request.give_back(connection, clean=True)
-        else:
-            self._send(connection)
-
-    def _dial_failed(self, failure: Failure) -> None:
-        self._dialling = None
-        problem = failure.value
-        if isinstance(problem, BackendError):
-            self._fail(problem.reason, problem.detail)
-        elif not self._done or not failure.check(CancelledError):
-            self.bug(failure)
-
-    def _send(self, connection: BackendConnection) -> None:
-        self._connection = connection
-        self._trail.reused = connection.used > 0
-        self._request.begin(connection, self)
-        if not self._request_ended and self._stream is not None:
-            self._stream.resume()
-        connection.write(self._request.head)
-        held = self._held
-        if held is not None:
-            self._held = None
-            for each in held:
-                self.data(each)
-        if self._done:
-            return
-        if self._message.body == NO_BODY:
-            self._await_answer(connection)
-        elif self._request_ended:
-            self._end_request(connection)
-
     def _end_request(self, connection: BackendConnection) -> None:
         try:
             last = self._request.body_end(self._trailers or [])
         except BadMessage as problem:
-            self._fail("bug", problem.rule)
+            self.not_opened("bug", problem.rule)
             return
         if last:
             connection.write(last)
@@ -355,31 +346,6 @@ class BackendExchange(AnswerListener, StreamHandler):
         except Exception:
             self.bug(Failure())
 
-    def bug(self, failure: Failure) -> None:
-        """Our own mistake: it costs this stream."""
-        _log.failure(
-            "{event}: serving {application}",
-            failure,
-            event="bug",
-            application=self._message.application,
-            transaction_id=self._message.transaction_id,
-            fault="ours",
-        )
-        self._end("bug", "")
-
-    def _fail(self, reason: str, detail: str) -> None:
-        if self._stream is not None:
-            _log.warn(
-                "{event}: {application}: {reason}: {detail}",
-                event="backend_failed",
-                application=self._message.application,
-                transaction_id=self._message.transaction_id,
-                reason=reason,
-                detail=detail,
-                fault="peer" if reason in _OF_THE_PEER else "operator",
-            )
-        self._end(reason, detail)
-
     def _end(self, reason: str, detail: str) -> None:
         self._services.trails.failed(self._trail, reason, detail)
         stream, self._stream = self._stream, None
@@ -395,12 +361,13 @@ class BackendExchange(AnswerListener, StreamHandler):
         self._stream = None
         self._held = None
         self._cancel_timer()
-        if self._wait is not None:
-            self._wait()
-            self._wait = None
-        dialling, self._dialling = self._dialling, None
-        if dialling is not None:
-            dialling.cancel()
+        opening, self._opening = self._opening, None
+        self._signing = None
+        if opening is not None:
+            opening.cancel()
+        self._give_back(clean)
+
+    def _give_back(self, clean: bool) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             reusable = connection.finish()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from appproxy.connector.backend_connection import AnswerListener, BackendConnection
 from appproxy.connector.backend_request import allowed
 from appproxy.connector.dial import BackendError
-from appproxy.connector.exchange import ExchangeServices
+from appproxy.connector.opening import ExchangeServices
 from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served

@@ -14,7 +14,8 @@ from appproxy.connector.pool import Pool
 from appproxy.httpwire.field import field
 from appproxy.httpwire.rules import RequestRules
 from appproxy.model.application import Backend
-from appproxy.sso.modes import mode
+from appproxy.model.principal import Principal
+from appproxy.sso.modes import NoMode, SignOn, SignOns
 from appproxy.translate.translator import Translator
 
 MAXIMUM_WAITING: Final = 1000
@@ -45,12 +46,12 @@ class Served:
         "translator",
     )
 
-    def __init__(self, backend: Backend, refusal: str, pool: Pool) -> None:
+    def __init__(self, backend: Backend, refusal: str, pool: Pool, sign_on: SignOn) -> None:
         self.backend = backend
         self.refusal = refusal
         self.pool = pool
         self.passthrough = backend.pre_authentication == "passthrough"
-        self.sign_on = mode(backend)
+        self.sign_on = sign_on
         self.rules = RequestRules(self.sign_on.owned_headers)
         self.translator = Translator(backend.internal_url, backend.external_url)
         self.translates = backend.translate_host_header
@@ -70,11 +71,11 @@ class CatalogCopy:
     def __init__(
         self,
         allow_list: AllowList,
-        allowed_sso: Iterable[str],
+        sign_ons: SignOns,
         make_pool: Callable[[Backend], Pool],
     ) -> None:
         self._allow_list = allow_list
-        self._allowed_sso = frozenset(allowed_sso)
+        self._sign_ons = sign_ons
         self._make_pool = make_pool
         self._served: dict[str, Served] = {}
         self._unreadable: Mapping[str, str] = {}
@@ -109,7 +110,7 @@ class CatalogCopy:
             if old is not None and old.backend == backend:
                 served[backend.id] = old
             else:
-                served[backend.id] = Served(backend, self._refusal(backend), self._make_pool(backend))
+                served[backend.id] = self._made(backend)
         before, self._served = self._served, served
         self._unreadable = document.unreadable
         for application_id, old in before.items():
@@ -143,19 +144,24 @@ class CatalogCopy:
         for served in self._served.values():
             served.pool.owner_gone(client)
 
-    def forget_user(self, number: int) -> None:
-        """A session ended: the connections that were this user's go."""
+    def forget_user(self, number: int, principal: Principal | None) -> None:
+        """A session ended: the connections that were this user's go, and what signed them on."""
         for served in self._served.values():
             served.pool.forget_user(number)
+        if principal is not None:
+            self._sign_ons.forget(principal)
 
     def close(self) -> None:
         """The tunnel is gone: so are its pools."""
         for served in self._served.values():
             served.pool.close()
 
+    def _made(self, backend: Backend) -> Served:
+        refusal = self._refusal(backend) or self._sign_ons.refusal(backend)
+        sign_on = NoMode() if refusal else self._sign_ons.of(backend)
+        return Served(backend, refusal, self._make_pool(backend), sign_on)
+
     def _refusal(self, backend: Backend) -> str:
-        if backend.sso.mode not in self._allowed_sso:
-            return f"allowed_sso in this connector's file does not list {backend.sso.mode!r}"
         if self._allow_list.permit(backend.internal_url) is None:
             return (
                 f"allowed_backends in this connector's file does not cover {backend.internal_url.authority}"

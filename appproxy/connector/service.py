@@ -27,6 +27,7 @@ from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.pki.certificates import BadCertificate
 from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.sso.modes import SignOns
 from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import BadCertificate as BadAuthority
 from appproxy.transport.layers import tls_layer
@@ -74,11 +75,13 @@ class ConnectorService(DaemonService):
             connector_group=identity.group,
         )
         allow_list = AllowList.parse(settings.allowed_backends, settings.names_resolve_into)
+        if "kerberos" in settings.allowed_sso:
+            raise CannotStart(EXIT_CONFIGURATION, "allowed_sso: Kerberos is not there yet")
         backends = self._backends(allow_list)
         trails = Trails(self.reactor.seconds)
 
         def make_end(address: str) -> TunnelEnd:
-            catalog = CatalogCopy(allow_list, settings.allowed_sso, backends.pool)
+            catalog = CatalogCopy(allow_list, SignOns(settings.allowed_sso), backends.pool)
             return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served, trails)
 
         try:

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from twisted.logger import Logger
 
-from appproxy.connector.exchange import BackendExchange, ExchangeServices
+from appproxy.connector.exchange import BackendExchange
+from appproxy.connector.opening import ExchangeServices
 from appproxy.connector.questions import answer_question
 from appproxy.connector.served import CatalogCopy
 from appproxy.connector.trails import Trails
@@ -120,8 +121,7 @@ class TunnelEnd(TunnelListener):
 
     def forgotten(self, number: int) -> None:
         """A user's session ended."""
-        self._principals.pop(number, None)
-        self.catalog.forget_user(number)
+        self.catalog.forget_user(number, self._principals.pop(number, None))
 
     def client_gone(self, client_connection: int) -> None:
         """A client's connection is closed: what was private to it goes."""

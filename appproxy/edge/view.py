@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from appproxy.catalog.snapshot import Catalog
 from appproxy.httpwire.rules import RequestRules
-from appproxy.model.application import Application, HeaderSignOn
+from appproxy.model.application import Application
+from appproxy.model.sign_on import HeaderSignOn, KerberosSignOn
 
 
 class ApplicationView:
@@ -60,7 +61,9 @@ class ApplicationView:
         self.port = application.external_url.port
         self.origin = application.external_url.origin
         self.origins = _origins(application)
-        self.rules = RequestRules(identity)
+        # A ticket cannot be forged, so only this application's own requests lose theirs.
+        signs_on = {b"authorization"} if isinstance(application.sso, KerberosSignOn) else frozenset()
+        self.rules = RequestRules(identity | signs_on)
         self.passes_ambiguous_paths = application.ambiguous_paths == "pass"
 
 

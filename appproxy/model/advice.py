@@ -27,6 +27,8 @@ ADVICE: Final[dict[str, str]] = {
     "Does the provider send the groups?",
     "rule": "An access rule of plugins.enabled refused.",
     "foreign_origin": "Another site's page opened a WebSocket: websocket_origins of the application.",
+    "sso_user": "The user's account in the directory cannot be used: "
+    "appproxy explain kerberos APP --user UPN says why.",
     # NotFound, MisdirectedRequest
     "unknown_host": "No application has this host in its external_url: appproxy list applications.",
     "unknown_path": "No application has this path below its external_url.",
@@ -41,6 +43,10 @@ ADVICE: Final[dict[str, str]] = {
     "backend_not_allowed": "The connector's own file does not allow it: "
     "allowed_backends, names_resolve_into and allowed_sso in connector.toml.",
     "sso_failed": "The user could not be signed on; the detail says what was missing.",
+    "sso_not_delegated": "The connector's account may not sign this user on to the application's service: "
+    "appproxy explain kerberos names the setting.",
+    "sso_unavailable": "The connector cannot use the directory or the KDC: its log names the step; "
+    "appproxy explain kerberos tries each.",
     "tunnel_lost": "The connector's tunnel broke under way: its log, and the line between.",
     # ServiceUnavailable
     "maintenance": "The application is in maintenance.",
@@ -54,6 +60,7 @@ ADVICE: Final[dict[str, str]] = {
     "connector_timeout": "The connector said nothing in time: its machine, and its log.",
     "backend_timeout": "The application took longer than allowed (backend_timeout of the application): "
     "it is the application that is slow.",
+    "sso_timeout": "The KDC or the directory did not answer within kerberos.deadline of the connector.",
     # InternalServerError
     "bug": "A bug of ours: the log has a traceback under this transaction.",
     # Of the access log alone

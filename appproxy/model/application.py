@@ -7,20 +7,12 @@ but not built yet is refused by name, never ignored.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, model_validator
 
-from appproxy.model.principal import CLAIM_NAMES
+from appproxy.model.schema import Model, NotSupportedYet
+from appproxy.model.sign_on import NoSignOn, SignOn
 from appproxy.model.units import Duration
 from appproxy.model.web_address import WebAddress, WebAddressField
 
@@ -29,99 +21,6 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,
 
 MAXIMUM_BACKEND_TIMEOUT_SECONDS: Final = 30 * 86400.0
 """Thirty days: any real wait fits, and no timer overflows."""
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_RESERVED_HEADERS: Final = re.compile(
-    r"(?:host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|cookie|"
-    r"forwarded|x-forwarded-.*|x-real-ip|x-request-id|proxy-.*)\Z"
-)
-
-
-class Model(BaseModel):
-    """Frozen, strict about names: an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
-
-
-def _not_supported_yet(value: object) -> object:
-    raise ValueError("not supported yet")
-
-
-NotSupportedYet = Annotated[None, BeforeValidator(_not_supported_yet)]
-"""A key that is reserved: writing it is an error that says so."""
-
-
-class HeaderSource(Model):
-    """
-    Where a header's value comes from: a claim of the user, or a constant.
-
-    @ivar join: what stands between several values (groups).
-    """
-
-    claim: str | None = None
-    value: str | None = None
-    join: Annotated[str, Field(min_length=1)] = ","
-
-    @model_validator(mode="after")
-    def _one_source(self) -> HeaderSource:
-        if (self.claim is None) == (self.value is None):
-            raise ValueError("give either claim or value")
-        if self.claim is not None and self.claim not in CLAIM_NAMES:
-            raise ValueError(f"unknown claim {self.claim!r}; there are {', '.join(sorted(CLAIM_NAMES))}")
-        for text in (self.value or "", self.join):
-            if not text.isprintable():
-                raise ValueError("a header's value has no control characters")
-        return self
-
-
-def _header_name(name: str) -> str:
-    if not _TOKEN.match(name):
-        raise ValueError(f"{name!r} is not a header name")
-    if _RESERVED_HEADERS.match(name.lower().replace("_", "-").replace(".", "-")):
-        raise ValueError(f"{name!r} belongs to the proxy and cannot be set")
-    return name
-
-
-class NoSignOn(Model):
-    """The application signs users on by itself."""
-
-    mode: Literal["none"] = "none"
-
-
-class HeaderSignOn(Model):
-    """The connector tells the application who the user is, in headers."""
-
-    mode: Literal["headers"]
-    headers: dict[Annotated[str, BeforeValidator(_header_name)], HeaderSource] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> HeaderSignOn:
-        seen: dict[str, str] = {}
-        for name in self.headers:
-            other = seen.setdefault(re.sub("[^a-z0-9]", "", name.lower()), name)
-            if other != name:
-                raise ValueError(f"{other!r} and {name!r} are one header to an application")
-        return self
-
-
-SUPPORTED_SIGN_ON_MODES: Final = ("none", "headers")
-PLANNED_SIGN_ON_MODES: Final = ("kerberos", "form", "basic", "saml", "linked")
-
-
-def _known_mode(value: object) -> object:
-    mode = value.get("mode", "none") if isinstance(value, dict) else "none"
-    if mode in PLANNED_SIGN_ON_MODES:
-        raise ValueError(
-            f"mode {mode!r} is not supported yet; use one of {', '.join(SUPPORTED_SIGN_ON_MODES)}"
-        )
-    if isinstance(value, dict) and "mode" not in value:
-        return {**value, "mode": "none"}
-    return value
-
-
-SignOn = Annotated[
-    Annotated[NoSignOn | HeaderSignOn, Field(discriminator="mode")], BeforeValidator(_known_mode)
-]
 
 
 def _same_site(value: object) -> object:
@@ -233,9 +132,7 @@ class Backend(Model):
     @property
     def claims(self) -> frozenset[str]:
         """The claims that signing on to this application needs."""
-        if isinstance(self.sso, HeaderSignOn):
-            return frozenset(source.claim for source in self.sso.headers.values() if source.claim)
-        return frozenset()
+        return self.sso.claims
 
 
 def backend_view(application_id: str, application: Application) -> Backend:

@@ -52,7 +52,7 @@ REASONS: Final[dict[Error, frozenset[str]]] = {
             "throttled",
         }
     ),
-    Error.Forbidden: frozenset({"not_assigned", "rule", "foreign_origin"}),
+    Error.Forbidden: frozenset({"not_assigned", "rule", "foreign_origin", "sso_user"}),
     Error.NotFound: frozenset({"unknown_host", "unknown_path"}),
     Error.MisdirectedRequest: frozenset({"sni_host_mismatch"}),
     Error.BadGateway: frozenset(
@@ -63,13 +63,15 @@ REASONS: Final[dict[Error, frozenset[str]]] = {
             "backend_protocol",
             "backend_not_allowed",
             "sso_failed",
+            "sso_not_delegated",
+            "sso_unavailable",
             "tunnel_lost",
         }
     ),
     Error.ServiceUnavailable: frozenset(
         {"maintenance", "draining", "overloaded", "stale", "store_unreachable"}
     ),
-    Error.GatewayTimeout: frozenset({"no_connector", "connector_timeout", "backend_timeout"}),
+    Error.GatewayTimeout: frozenset({"no_connector", "connector_timeout", "backend_timeout", "sso_timeout"}),
     Error.InternalServerError: frozenset({"bug"}),
 }
 """The reasons of each name. L{Error.BadRequest} and its like carry the broken rule's own name."""
@@ -77,6 +79,11 @@ REASONS: Final[dict[Error, frozenset[str]]] = {
 ERROR_OF_REASON: Final[dict[str, Error]] = {
     reason: error for error, reasons in REASONS.items() for reason in reasons
 }
+
+SIGN_ON_REASONS: Final = frozenset(
+    {"sso_failed", "sso_not_delegated", "sso_unavailable", "sso_timeout", "sso_user"}
+)
+"""Those of them that say why a user could not be signed on to an application."""
 
 _SIGN_IN_FAILED_STATUS: Final = {
     "state_unknown": 400,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from appproxy.model.refusal import SIGN_ON_REASONS
 from appproxy.observe.transaction import Transaction
 
 MAXIMUM_SERIES: Final = 5000
@@ -196,7 +197,7 @@ class Series:
         if t.reason:
             self.refused.add((t.reason,))
         if t.sso_time >= 0:
-            outcome = "failed" if t.reason == "sso_failed" else "done"
+            outcome = "failed" if t.reason in SIGN_ON_REASONS else "done"
             self.sso_seconds.observe((t.sso_mode, outcome), t.sso_time)
 
     def forget_application(self, application: str) -> None:

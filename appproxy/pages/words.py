@@ -125,6 +125,31 @@ _BY_REASON: Final[dict[str, Words]] = {
         _ASK,
         retry=True,
     ),
+    "sso_user": Words(
+        "Your account cannot be used here",
+        "You are signed in here, but your account in your organisation's directory cannot be used for this "
+        "application: it may be unknown there, disabled, expired, or need a new password.",
+        "Tell your support what is written at the bottom of this page.",
+    ),
+    "sso_not_delegated": Words(
+        "The application is not set up completely",
+        "You are signed in here, but the connector beside the application may not sign users on to it.",
+        _ASK,
+    ),
+    "sso_unavailable": Words(
+        "Sign-on is not available at the moment",
+        "You are signed in here, but your organisation's directory could not be asked for a ticket to the "
+        "application.",
+        _LATER,
+        retry=True,
+    ),
+    "sso_timeout": Words(
+        "Sign-on took too long",
+        "You are signed in here, but your organisation's directory did not answer in time with a ticket to "
+        "the application.",
+        _LATER,
+        retry=True,
+    ),
     "tunnel_lost": Words(
         "The connection was interrupted",
         "The connection to the application was lost before it answered.",

@@ -8,8 +8,8 @@ import re
 from typing import Final
 
 from appproxy.httpwire.field import Fields, field
-from appproxy.model.application import HeaderSignOn, HeaderSource
 from appproxy.model.principal import Principal
+from appproxy.model.sign_on import HeaderSignOn, HeaderSource
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.sign_on import SignOn
 

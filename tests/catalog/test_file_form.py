@@ -23,7 +23,7 @@ external_url = "https://wiki.apps.example.com/page"
 internal_url = "http://wiki.corp.example:8080/"
 connector_group = "hqq"
 [applications.wiki.sso]
-mode = "kerberos"
+mode = "saml"
 [applications.caldav]
 name = "Calendars"
 external_url = "https://cal.apps.example.com/"
@@ -125,9 +125,9 @@ class ProblemTests(SynchronousTestCase):
         """
         Ways to sign on that are not there yet are refused by name: none is quietly taken for another.
 
-        Security row 23. Security row 45. Security row 46.
+        Security row 23. Security row 46.
         """
-        for name in ("saml", "kerberos", "password", "Headers", "none"):
+        for name in ("saml", "form", "password", "Headers", "none"):
             table = table_of("a", "https://a.example/") + f'\nsso = {{ mode = "{name}" }}'
             problems = told(("apps.toml", file_of(table)))
             expected = 0 if name == "none" else 1

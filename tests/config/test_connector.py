@@ -19,6 +19,17 @@ def read(text: str) -> ConnectorSettings | list[str]:
     return [str(each).lstrip(":") for each in found] if isinstance(found, list) else found
 
 
+KERBEROS = """
+allowed_spns = ["HTTP/*.corp.example"]
+[directory]
+servers = ["ldaps://dc1.corp.example"]
+base = "DC=corp,DC=example"
+[kerberos]
+keytab_file = "connector.keytab"
+principal = "appproxy-svc$@CORP.EXAMPLE"
+"""
+
+
 class ConnectorTests(SynchronousTestCase):
     """L{ConnectorSettings}."""
 
@@ -47,22 +58,49 @@ class ConnectorTests(SynchronousTestCase):
     def test_sign_on(self) -> None:
         """A known mode that is not built yet says so; an unknown one is a mistake."""
         self.assertEqual(
-            read(ALLOWED + 'allowed_sso = ["kerberos", "magic"]\n'),
+            read(ALLOWED + 'allowed_sso = ["saml", "magic"]\n'),
             [
-                '2: allowed_sso[0]: "kerberos" is not supported yet',
-                '2: allowed_sso[1]: write "none" or "headers"',
+                '2: allowed_sso[0]: "saml" is not supported yet',
+                '2: allowed_sso[1]: write "none", "headers" or "kerberos"',
             ],
         )
 
-    def test_later_sections(self) -> None:
-        """The sections of later stages are refused key by key."""
-        self.assertEqual(
-            read(ALLOWED + '[kerberos]\nprincipal = "a@B"\n[directory]\nbase = "DC=a"\n'),
-            [
-                '3: kerberos.principal: not supported yet; leave it out, or write ""',
-                '5: directory.base: not supported yet; leave it out, or write ""',
-            ],
+    def test_kerberos(self) -> None:
+        """Kerberos sign-on needs services, a directory and an account; all that is missing is named."""
+        asked = ALLOWED + 'allowed_sso = ["kerberos"]\n'
+        (problem,) = read(asked)
+        self.assertIn(
+            "allowed_spns, directory.servers, kerberos.keytab_file, kerberos.principal", str(problem)
         )
+        settings = read(asked + KERBEROS)
+        assert isinstance(settings, ConnectorSettings), settings
+        self.assertEqual(settings.kerberos.principal, "appproxy-svc$@CORP.EXAMPLE")
+
+    def test_kerberos_sections(self) -> None:
+        """Security row 45: each wrong value is named with its line and with what would be right."""
+        for right, wrong, said in (
+            ('"HTTP/*.corp.example"', '"HTTP/*"', 'allowed_spns[0]: write "HTTP/" and a host name'),
+            ('"HTTP/*.corp.example"', '"cifs/a.corp"', 'allowed_spns[0]: write "HTTP/" and a host name'),
+            ('"ldaps://dc1.corp.example"', '"http://dc1"', 'directory.servers[0]: write "ldaps://host"'),
+            ('"ldaps://dc1.corp.example"', '"ldap://dc1:0"', "directory.servers[0]: "),
+            (
+                'servers = ["ldaps://dc1.corp.example"]',
+                "servers = []",
+                "directory.servers and directory.base",
+            ),
+            ('"DC=corp,DC=example"', '"DC=corp"\nbind = "simple"', "directory.password_file"),
+            ('"DC=corp,DC=example"', '"DC=corp"\nuser = "x"', "are for bind ="),
+            (
+                '"appproxy-svc$@CORP.EXAMPLE"',
+                '"appproxy-svc$"',
+                "kerberos.principal: write the account and its",
+            ),
+            ('"appproxy-svc$@CORP.EXAMPLE"', '"a@B"\ndeadline = "2m"', "kerberos.deadline: "),
+        ):
+            changed = KERBEROS.replace(right, wrong)
+            self.assertNotEqual(changed, KERBEROS)
+            problems = read(ALLOWED + changed)
+            self.assertIn(said, str(problems), wrong)
 
     def test_proxy(self) -> None:
         """A way out has an address, and a user with a password or neither."""

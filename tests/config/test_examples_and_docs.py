@@ -16,6 +16,7 @@ from appproxy.config.edge import EdgeSettings
 from appproxy.config.relay import RelaySettings
 from appproxy.model.application import Application
 from appproxy.model.principal import CLAIM_NAMES
+from appproxy.model.sign_on import KerberosSignOn
 from tests.config.settings_keys import MUST, canonical, flatten, keys_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -86,8 +87,15 @@ class DocumentTests(SynchronousTestCase):
 
     def test_application(self) -> None:
         """So has the table of an application's settings."""
-        defaults = {key: value for key, (value, _) in documented("applications.toml").items()}
+        defaults = {key: value for key, (value, _) in documented("applications.toml: an application").items()}
         self.assertEqual(canonical(defaults), canonical(keys_of(Application)))
+
+    def test_kerberos(self) -> None:
+        """So has the table of Kerberos sign-on."""
+        defaults = {
+            key: value for key, (value, _) in documented("applications.toml: Kerberos sign-on").items()
+        }
+        self.assertEqual(defaults, keys_of(KerberosSignOn))
 
     def test_not_supported_yet(self) -> None:
         """The keys that refuse other values as not supported yet are those whose row says so."""

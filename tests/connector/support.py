@@ -26,6 +26,7 @@ from appproxy.httpwire.heads import NO_BODY
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
+from appproxy.sso.modes import SignOns
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.principals import digest_of
@@ -225,14 +226,16 @@ class Edge:
     @ivar before_sending: called when that has something to send.
     """
 
-    def __init__(self, backends: Iterable[Backend] | None = (), **settings: Any) -> None:
+    def __init__(
+        self, backends: Iterable[Backend] | None = (), sign_ons: SignOns | None = None, **settings: Any
+    ) -> None:
         self.clock = Clock()
         self.wheel = TimerWheel(self.clock)
         self.backends = Backends(self.clock, self.wheel)
         self.owner = Owner()
         self.served: list[str] = []
         allow_list = AllowList.parse(["*.corp.example", "10.0.0.0/8:80"], ["10.0.0.0/8"])
-        self.catalog = CatalogCopy(allow_list, ["none", "headers"], self.backends.pool)
+        self.catalog = CatalogCopy(allow_list, sign_ons or SignOns(["none", "headers"]), self.backends.pool)
         self.end = TunnelEnd(
             "edge:443", self.catalog, self.wheel, self.owner, self.served.append, Trails(self.clock.seconds)
         )

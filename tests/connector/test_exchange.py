@@ -7,11 +7,13 @@ from typing import Any, Never
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.connector.dial import BackendError
-from appproxy.connector.exchange import CATALOG_WAIT_SECONDS, UPGRADED_CLOSE_SECONDS
+from appproxy.connector.exchange import UPGRADED_CLOSE_SECONDS
+from appproxy.connector.opening import CATALOG_WAIT_SECONDS
 from appproxy.connector.served import MAXIMUM_WAITING
 from appproxy.httpwire.field import Pair, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
 from appproxy.httpwire.wire_heads import pack_trailers
+from appproxy.sso.modes import SignOns
 from tests.connector.support import ADA, EVE, Edge, backend, failures_of
 from tests.tunnel.support import TRANSACTION
 
@@ -515,9 +517,9 @@ class CatalogTests(SynchronousTestCase):
             [
                 backend("metadata", internal="http://169.254.169.254/"),
                 backend("other", internal="http://other.example/"),
-            ]
+            ],
+            SignOns(["none"]),
         )
-        edge.catalog._allowed_sso = frozenset({"none"})
         edge.tell([backend("signed", passthrough=False, sso=HEADERS_SSO)], 8)
         edge.know(1, ADA)
         self.assertEqual(

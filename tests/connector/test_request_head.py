@@ -15,6 +15,7 @@ from appproxy.httpwire.block import Block, blocks_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, field, fields
 from appproxy.httpwire.heads import NO_BODY, UNTIL_END
+from appproxy.sso.modes import NoMode, SignOns
 from appproxy.transport.wheel import TimerWheel
 from tests.connector.support import Backends, backend
 
@@ -37,7 +38,8 @@ def served(**options: Any) -> Served:
     """One application."""
     clock = Clock()
     described = backend(**options)
-    return Served(described, "", Backends(clock, TimerWheel(clock)).pool(described))
+    pool = Backends(clock, TimerWheel(clock)).pool(described)
+    return Served(described, "", pool, SignOns(["none", "headers"]).of(described))
 
 
 def made(
@@ -65,7 +67,7 @@ class RequestHeadTests(SynchronousTestCase):
             made(served(internal="http://wiki.corp.example:8080/"))[1],
         )
         plain = backend().model_copy(update={"translate_host_header": False})
-        outer = Served(plain, "", served().pool)
+        outer = Served(plain, "", served().pool, NoMode())
         self.assertIn(b"\r\nHost: wiki.apps.example.com\r\n", made(outer)[1])
 
     def test_framing(self) -> None:

@@ -39,6 +39,7 @@ from appproxy.session.handover import Handover
 from appproxy.session.keyring import Keyring
 from appproxy.session.record import Tokens
 from appproxy.session.records import Sessions
+from appproxy.sso.modes import SignOns
 from appproxy.store.sealing import Sealer
 from appproxy.store.sqlite import IN_MEMORY, SqliteStore
 from appproxy.store.worker import InlineWorker
@@ -265,7 +266,9 @@ class Rig:
     def connect_tunnel(self, connector: str) -> ConnectorEnd:
         """A connector dials."""
         catalog = CatalogCopy(
-            AllowList.parse(["*.internal.example:8080"], ["10.0.0.0/8"]), ("none", "headers"), self._pool
+            AllowList.parse(["*.internal.example:8080"], ["10.0.0.0/8"]),
+            SignOns(("none", "headers")),
+            self._pool,
         )
         end = TunnelEnd(
             "edge",

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.model.application import Application, Backend, Model, backend_view
+from appproxy.model.application import Application, Backend, backend_view
+from appproxy.model.schema import Model
 
 WIKI: dict[str, Any] = {
     "name": "Wiki",

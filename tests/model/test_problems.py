@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.model.application import Application, Identifier, Model
+from appproxy.model.application import Application, Identifier
 from appproxy.model.problems import Problem, TomlDocument, format_key_path, validate
+from appproxy.model.schema import Model
 
 
 class Catalog(Model):
@@ -81,7 +82,7 @@ class ValidateTests(SynchronousTestCase):
     def test_all_at_once_in_the_order_of_the_file(self) -> None:
         """Five mistakes, five problems, each with its line."""
         text = WIKI.replace("name =", "nam =").replace("http://wiki/", "ftp://wiki/")
-        text += "[applications.wiki.cookie]\nhttp_ony = true\n[applications.wiki.sso]\nmode = 'kerberos'\n"
+        text += "[applications.wiki.cookie]\nhttp_ony = true\n[applications.wiki.sso]\nmode = 'saml'\n"
         self.assertEqual(
             problems(text),
             [
@@ -89,8 +90,8 @@ class ValidateTests(SynchronousTestCase):
                 'file.toml:3: applications.wiki.nam: is not a setting; did you mean "name"?',
                 "file.toml:5: applications.wiki.internal_url: an address starts with http:// or https://",
                 'file.toml:8: applications.wiki.cookie.http_ony: is not a setting; did you mean "http_only"?',
-                "file.toml:9: applications.wiki.sso: mode 'kerberos' is not supported yet; "
-                "use one of none, headers",
+                "file.toml:9: applications.wiki.sso: mode 'saml' is not supported yet; "
+                "use one of none, headers, kerberos",
             ],
         )
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appproxy.httpwire.names import name_of
 from appproxy.model.principal import Principal
 from appproxy.sso.headers import MAXIMUM_VALUE_BYTES, HeaderMode
-from appproxy.sso.modes import NoMode, SignOnError, mode
+from appproxy.sso.modes import NoMode, SignOnError, SignOns
 from tests.connector.support import ADA, backend
 
 HEADERS = {
@@ -23,7 +23,8 @@ HEADERS = {
 
 def headers(**of: Any) -> HeaderMode:
     """A mode with these headers."""
-    made = mode(backend(passthrough=False, sso={"mode": "headers", "headers": of or HEADERS}))
+    described = backend(passthrough=False, sso={"mode": "headers", "headers": of or HEADERS})
+    made = SignOns(["headers"]).of(described)
     assert isinstance(made, HeaderMode)
     return made
 
@@ -159,7 +160,7 @@ class ModeTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """Without sign-on nothing is added, and nothing is owned."""
-        none = mode(backend())
+        none = SignOns(["none"]).of(backend())
         self.assertIsInstance(none, NoMode)
         self.assertEqual((none.headers(ADA), none.headers(None)), ([], []))
         self.assertEqual((none.owned_headers, none.binds_connection), (frozenset(), False))
