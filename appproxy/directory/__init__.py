@@ -1,0 +1,1 @@
+"""Looking up users' accounts, groups and services in Active Directory."""

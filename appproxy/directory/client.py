@@ -1,0 +1,229 @@
+"""
+Searches with whichever connection to whichever server works. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from appproxy.directory.account import Entry
+from appproxy.directory.errors import DirectoryError, most_telling
+from appproxy.directory.session import Scope, Session, SessionLost, client_context
+from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
+
+IDLE_SECONDS: Final = 120.0
+"""A connection that was idle for longer is not used: a firewall may have forgotten it, silently."""
+
+AVOID_SECONDS: Final = 30.0
+"""A server that failed is asked last for so long."""
+
+_serial = itertools.count()
+
+
+class Call:
+    """
+    One look-up: what it waits for, and until when.
+
+    @ivar deadline: on the client's clock.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._aborted = False
+
+    def use(self, session: Session | None) -> None:
+        """
+        This call waits for this connection from now on, or for none.
+
+        @raise DirectoryError: if nobody waits for the call any more.
+        """
+        with self._lock:
+            self._session = session
+            if self._aborted and session is not None:
+                self._session = None
+                raise too_late()
+
+    def abort(self) -> None:
+        """Nobody waits for the call any more: let its thread go."""
+        with self._lock:
+            self._aborted = True
+            if self._session is not None:
+                self._session.abort()
+
+
+def too_late() -> DirectoryError:
+    """A look-up's time is up."""
+    return DirectoryError("directory_timeout", "no answer within the time of a look-up")
+
+
+class Client:
+    """
+    Connections to some servers, shared by threads: each has its own while it needs one.
+
+    At most one connection is made at a time: if servers are silent, or Kerberos is, then one thread waits
+    for that, and the others for the first one's result. Those who found one idle notice nothing.
+    """
+
+    def __init__(
+        self,
+        settings: DirectoryClientSettings,
+        clock: Callable[[], float],
+        report: Callable[[DirectoryError], None] = lambda error: None,
+    ) -> None:
+        """
+        @param clock: monotonic, seconds.
+        @param report: told, in any thread, that a server has begun to fail, or still fails L{AVOID_SECONDS}
+            later; also where another one helped out.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._report = report
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+        self._opening = threading.Lock()
+        self._failures = 0
+        self._last_failure: DirectoryError | None = None
+        self._avoid_until: dict[ServerAddress, float] = {}
+        self._cache = self._new_cache()
+        self._closed = False
+
+    def search(
+        self,
+        call: Call,
+        base: str,
+        query: str,
+        scope: Scope,
+        attributes: Sequence[str],
+        size_limit: int = 0,
+    ) -> list[Entry]:
+        """
+        Search; a connection that turns out to be dead is replaced.
+
+        @raise DirectoryError: if no server answers, in time, or if one refuses.
+        """
+        while True:
+            session, fresh = self._take(call)
+            try:
+                call.use(session)
+                found = session.search(base, query, scope, attributes, size_limit)
+            except SessionLost as lost:
+                self._drop(session, lost.error, with_others=not fresh)
+                if fresh or self._clock() >= call.deadline:
+                    raise lost.error from lost
+                continue
+            except DirectoryError:
+                self._give_back(session)
+                raise
+            except BaseException:
+                session.close()
+                raise
+            finally:
+                call.use(None)
+            self._give_back(session)
+            return found
+
+    def close(self) -> None:
+        """Close what is idle, and whatever is given back later."""
+        with self._lock:
+            self._closed = True
+        self._close_idle()
+
+    def _take(self, call: Call) -> tuple[Session, bool]:
+        """A connection, and whether it was just made."""
+        session = self._take_idle()
+        return (session, False) if session else self._open_or_wait(call)
+
+    def _take_idle(self) -> Session | None:
+        while True:
+            with self._lock:
+                session = self._idle.pop() if self._idle else None
+            if session is None or self._clock() - session.used < IDLE_SECONDS:
+                return session
+            session.close()
+
+    def _open_or_wait(self, call: Call) -> tuple[Session, bool]:
+        failures = self._failures
+        if not self._opening.acquire(timeout=max(0.0, call.deadline - self._clock())):
+            raise too_late()
+        try:
+            # Meanwhile one may have been given back, or whoever had the lock found that there is none.
+            if (idle := self._take_idle()) is not None:
+                return idle, False
+            if self._failures != failures and self._last_failure is not None:
+                raise self._last_failure.again()
+            return self._open(call), True
+        finally:
+            self._opening.release()
+
+    def _open(self, call: Call) -> Session:
+        """The first server that takes us."""
+        errors: list[DirectoryError] = []
+        for server in self._in_order():
+            if errors and self._clock() >= call.deadline:
+                break
+            try:
+                return self._open_one(server, call)
+            except DirectoryError as error:
+                errors.append(error)
+                self._failed_server(server, error)
+        self._last_failure = most_telling(errors)
+        self._failures += 1
+        # A ticket of before a change at the directory must not be in the way of the next bind.
+        self._cache = self._new_cache()
+        raise self._last_failure
+
+    def _open_one(self, server: ServerAddress, call: Call) -> Session:
+        session = Session(server, self._settings, client_context(self._settings), self._cache)
+        call.use(session)
+        try:
+            session.open()
+        finally:
+            call.use(None)
+        session.used = self._clock()
+        self._avoid_until.pop(server, None)
+        return session
+
+    def _in_order(self) -> list[ServerAddress]:
+        """As configured, but those that failed lately come last."""
+        now = self._clock()
+        return sorted(self._settings.servers, key=lambda each: self._avoid_until.get(each, 0.0) > now)
+
+    def _failed_server(self, server: ServerAddress, error: DirectoryError) -> None:
+        now = self._clock()
+        if self._avoid_until.get(server, 0.0) <= now:
+            self._report(error)
+        self._avoid_until[server] = now + AVOID_SECONDS
+
+    def _drop(self, session: Session, error: DirectoryError, *, with_others: bool) -> None:
+        """Where one idle connection turns out to be dead, the others to this server are too."""
+        session.close()
+        if not with_others:
+            self._failed_server(session.server, error)
+            return
+        with self._lock:
+            dead = [each for each in self._idle if each.server == session.server]
+            self._idle = [each for each in self._idle if each.server != session.server]
+        for each in dead:
+            each.close()
+
+    def _give_back(self, session: Session) -> None:
+        session.used = self._clock()
+        with self._lock:
+            if not self._closed:
+                self._idle.append(session)
+                return
+        session.close()
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for each in idle:
+            each.close()
+
+    def _new_cache(self) -> str:
+        return f"MEMORY:appproxy-directory-{next(_serial)}"
