@@ -29,14 +29,24 @@ PACKAGES: Final[Mapping[str, str]] = {
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
     "faketime": "faketime",
+    "samba": "samba-ad-dc",
+    "samba-tool": "samba-common-bin",
+    "/usr/share/samba/setup": "samba-ad-provision",
+    "/usr/lib/python3/dist-packages/samba": "python3-samba",
+    "/usr/lib/apache2/modules/mod_auth_gssapi.so": "libapache2-mod-auth-gssapi",
+    "kinit": "krb5-user",
+    "krb5-config": "libkrb5-dev",
+    "gcc": "gcc",
 }
-"""The command that a test runs, and the Debian package that brings it."""
+"""The command that a test runs, or a file that it needs, and the Debian package that brings it."""
 
 Which = Callable[[str], str | None]
 
 
 def find_command(name: str) -> str | None:
-    """Where a command is; servers are where only root looks for them."""
+    """Where a command or a file is; servers are where only root looks for them."""
+    if name.startswith("/"):
+        return name if os.path.exists(name) else None
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.__main__ import CountingReporter, exit_code
 from tests.outcome import Outcome
-from tests.prepare import PACKAGES, install_commands, missing_packages
+from tests.prepare import PACKAGES, find_command, install_commands, missing_packages
 
 
 class Example(SynchronousTestCase):
@@ -75,6 +75,11 @@ class PrepareTests(SynchronousTestCase):
         self.assertEqual(missing_packages(lambda command: command), [])
         self.assertEqual(missing_packages(lambda command: None if command == "node" else command), ["nodejs"])
         self.assertEqual(len(missing_packages(lambda _command: None)), len(PACKAGES))
+
+    def test_files(self) -> None:
+        """What is no command is looked for as the file that it is."""
+        self.assertEqual(find_command(__file__), __file__)
+        self.assertIsNone(find_command(f"{__file__}/nowhere"))
 
     def test_one_update(self) -> None:
         """The lists are read once, however many packages are missing."""

@@ -1,0 +1,258 @@
+"""
+A domain controller: Samba, with its LDAP and Kerberos services alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.support.active_directory.accounts import (
+    DOMAIN,
+    EVERYTHING,
+    PASSWORD,
+    REALM,
+    Wanted,
+    crowd,
+)
+from tests.integration.support.active_directory.relay import Relay
+from tests.integration.support.case import shared
+from tests.integration.support.certificates import TestAuthority
+from tests.integration.support.processes import Running, answers, must_run
+from tests.prepare import PACKAGES, find_command
+
+NEEDED: Final = ("samba", "samba-tool", "/usr/share/samba/setup", "/usr/lib/python3/dist-packages/samba")
+DEBIANS_PYTHON: Final = "/usr/bin/python3"
+POPULATE: Final = Path(__file__).with_name("populate.py")
+HOST: Final = f"dc1.{DOMAIN}"
+ADMINISTRATOR: Final = f"Administrator@{DOMAIN}"
+KERBEROS_PORT, LDAP_PORT, LDAPS_PORT = 88, 389, 636
+FOLDERS: Final = ("private", "state", "cache", "lock", "run", "log", "ncalrpc", "keytabs", "tls")
+
+_serial = itertools.count()
+
+
+def missing() -> list[str]:
+    """What keeps a controller from running here; nothing where it can."""
+    found = [f"package {PACKAGES[each]}" for each in NEEDED if find_command(each) is None]
+    return found if os.geteuid() == 0 else ["root, for LDAP's ports", *found]
+
+
+def need_active_directory() -> None:
+    """
+    Skip a test where there can be none.
+
+    @raise SkipTest: with the reason.
+    """
+    if lacking := missing():
+        raise SkipTest(f"a domain controller needs {', '.join(lacking)}")
+
+
+def own_address() -> str:
+    """A loopback address that no other process's controllers have: Samba's LDAP ports cannot be chosen."""
+    number, pid = next(_serial), os.getpid()
+    return f"127.{64 + (pid >> 16) % 64 + 64 * (number % 2)}.{pid >> 8 & 255}.{pid & 255}"
+
+
+def krb5_conf(host: str, port: int) -> str:
+    """A client's settings, for a KDC there."""
+    return f"""[libdefaults]
+    default_realm = {REALM}
+    dns_lookup_realm = false
+    dns_lookup_kdc = false
+    dns_canonicalize_hostname = false
+    rdns = false
+    forwardable = true
+    udp_preference_limit = 1
+[realms]
+    {REALM} = {{
+        kdc = {host}:{port}
+    }}
+[domain_realm]
+    .{DOMAIN} = {REALM}
+    {DOMAIN} = {REALM}
+"""
+
+
+def smb_conf(folder: Path, address: str, certificate: Path, ca_file: Path) -> str:
+    """As strict about binds as Windows is by default: simple ones need TLS, SASL signing or TLS."""
+    return f"""[global]
+    netbios name = DC1
+    realm = {REALM}
+    workgroup = CORP
+    server role = active directory domain controller
+    server services = ldap, kdc
+    interfaces = {address}/8
+    bind interfaces only = yes
+    tls enabled = yes
+    tls cafile = {ca_file}
+    tls certfile = {certificate}
+    tls keyfile = {certificate}
+    ldap server require strong auth = allow_sasl_over_tls
+    include system krb5 conf = no
+    usershare path =
+    private dir = {folder}/private
+    state directory = {folder}/state
+    cache directory = {folder}/cache
+    lock directory = {folder}/lock
+    pid directory = {folder}/run
+    ncalrpc dir = {folder}/ncalrpc
+    binddns dir = {folder}/bind-dns
+    winbindd socket directory = {folder}/run/winbindd
+    ntp signd socket directory = {folder}/run/ntp_signd
+    log file = {folder}/log/samba.log
+[sysvol]
+    path = {folder}/state/sysvol
+    read only = no
+[netlogon]
+    path = {folder}/state/sysvol/{DOMAIN}/scripts
+    read only = no
+"""
+
+
+class DomainController:
+    """
+    A domain with all of L{EVERYTHING} in it.
+
+    @ivar address: its own loopback address.
+    @ivar folder: everything that it writes.
+    @ivar authority: issues its certificates.
+    @ivar ca_file: what clients of LDAP trust.
+    @ivar certificate: with its name and address in it.
+    @ivar krb5_config: for the environment variable C{KRB5_CONFIG}.
+    @ivar process: while it runs.
+    """
+
+    process: Running | None = None
+
+    def __init__(self) -> None:
+        """Make the domain and start it: some seconds."""
+        self.address = own_address()
+        # Not below the run's folder: Apache's children, who are not root, have to get in.
+        self.folder = Path(tempfile.mkdtemp(prefix="appproxy-test-"))
+        self.folder.chmod(0o755)
+        for name in (*FOLDERS, f"state/sysvol/{DOMAIN}/scripts"):
+            (self.folder / name).mkdir(parents=True)
+        self.authority = TestAuthority(self.folder / "tls")
+        self.ca_file = self.authority.ca_file
+        self.certificate = self.authority.issue(self.address, HOST)
+        self.krb5_config = self.krb5_config_for(self.address, KERBEROS_PORT)
+        self._smb_conf = self.folder / "smb.conf"
+        self._write_smb_conf(self.certificate)
+        try:
+            self._provision()
+            self.change(EVERYTHING)
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a Kerberos client's process needs."""
+        return {"KRB5_CONFIG": str(self.krb5_config)}
+
+    @property
+    def ldaps_url(self) -> str:
+        """LDAP in TLS."""
+        return f"ldaps://{self.address}"
+
+    @property
+    def ldap_url(self) -> str:
+        """For StartTLS."""
+        return f"ldap://{self.address}"
+
+    def keytab(self, name: str) -> Path:
+        """The keytab of a connector or of a service, by its name without a dollar sign."""
+        return self.folder / "keytabs" / f"{name}.keytab"
+
+    def krb5_config_for(self, host: str, port: int) -> Path:
+        """Another C{krb5.conf}, for a KDC behind a relay."""
+        path = self.folder / f"krb5-{host}-{port}.conf"
+        path.write_text(krb5_conf(host, port))
+        return path
+
+    def relay(self, port: int = KERBEROS_PORT) -> Relay:
+        """A relay before one of its ports; whoever starts it stops it."""
+        return Relay(self.address, port)
+
+    def start(self) -> None:
+        """Start, and wait for all three services."""
+        command = ("samba", "-s", self._smb_conf, "--interactive", "--model=single", "--debug-stdout")
+        process = self.process = Running("samba", command, self.folder / "log")
+        for port in (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT):
+            process.wait_until(partial(answers, port, self.address), f"listens on {port}")
+
+    def stop(self) -> None:
+        """Nothing listens any more; the domain stays."""
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
+
+    def restart(self, certificate: Path | None = None) -> None:
+        """
+        Stop and start.
+
+        @param certificate: key and chain in one file; its own again unless given.
+        """
+        self.stop()
+        self._write_smb_conf(certificate or self.certificate)
+        self.start()
+
+    def change(self, wanted: Wanted) -> None:
+        """Change the domain, whether it runs or not."""
+        command = (DEBIANS_PYTHON, POPULATE, self._smb_conf, self.folder / "keytabs")
+        must_run(command, stdin=json.dumps(wanted.as_dict()))
+
+    def set_password(self, sam_account_name: str, password: str) -> None:
+        """Keytabs made before hold a stale key from now on."""
+        self.change(Wanted(passwords={sam_account_name: password}))
+
+    def renew_keytab(self, name: str) -> None:
+        """Write a keytab anew, with the keys of now."""
+        self.change(Wanted(keytabs={name: EVERYTHING.keytabs[name]}))
+
+    def add_crowd(self, count: int) -> list[str]:
+        """
+        Many users.
+
+        @return: their SAM names.
+        """
+        wanted = crowd(count)
+        self.change(wanted)
+        return [each.name for each in wanted.accounts]
+
+    def remove(self) -> None:
+        """Stop, and leave nothing."""
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _write_smb_conf(self, certificate: Path) -> None:
+        self._smb_conf.write_text(smb_conf(self.folder, self.address, certificate, self.ca_file))
+
+    def _provision(self) -> None:
+        command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
+        domain = (f"--realm={REALM}", "--domain=CORP", "--host-name=dc1", f"--host-ip={self.address}")
+        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"))
+        # No task of Samba's that would register these names runs here; a client that binds with Kerberos
+        # asks for the name or address that it dials.
+        names = [f"ldap/{each}" for each in (HOST, f"{HOST}/{DOMAIN}", self.address)]
+        self.change(Wanted(service_names={"DC1$": names}, passwords={"Administrator": PASSWORD}))
+
+
+def _make() -> tuple[DomainController, Callable[[], object]]:
+    made = DomainController()
+    return made, made.remove
+
+
+active_directory = shared(_make)
+"""The domain of this run; a test that changes it changes it back."""
