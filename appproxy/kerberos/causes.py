@@ -7,6 +7,7 @@ means different things at different steps.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -59,6 +60,13 @@ class Cause(Enum):
     rejected = "rejected"
     wrong_mechanism = "wrong_mechanism"
     other = "other"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a call in another thread has come, for whoever stops waiting for it."""
+
+    stage: Stage = Stage.own_ticket
 
 
 class KerberosError(Exception):

@@ -25,6 +25,7 @@ from appproxy.kerberos.causes import (
     STALE_OWN_TICKET,
     Cause,
     KerberosError,
+    Progress,
     Stage,
     cause_of,
 )
@@ -50,13 +51,6 @@ RENEWED_BEFORE_END_SECONDS: Final = 3600
 """Users' tickets end with the connector's own: with less than an hour left they would be short."""
 
 _serial: Final = itertools.count()
-
-
-@dataclass
-class Progress:
-    """How far a call in another thread has come, for whoever stops waiting for it."""
-
-    stage: Stage = Stage.own_ticket
 
 
 @dataclass(frozen=True)

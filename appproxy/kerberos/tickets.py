@@ -17,12 +17,12 @@ from twisted.python.failure import Failure
 
 from appproxy.kerberos.breaker import Breakers
 from appproxy.kerberos.cache import TicketCache, TicketKey, Times
-from appproxy.kerberos.causes import KDC_SILENT, Cause, KerberosError, Stage
+from appproxy.kerberos.causes import KDC_SILENT, Cause, KerberosError, Progress, Stage
 from appproxy.threads.errors import Overloaded
 from appproxy.threads.pool import FairPool
 
 if TYPE_CHECKING:
-    from appproxy.kerberos.delegation import Delegator, Negotiation, Progress, ServiceTicket
+    from appproxy.kerberos.delegation import Delegator, Negotiation, ServiceTicket
 
     _Waiter = tuple[Deferred[Negotiation], "TokenForm"]
 
@@ -228,9 +228,6 @@ class Tickets:
         return KerberosError(stage, Cause.kdc_timeout, f"{lane} is silent; one request is trying it")
 
     def _begin(self, key: TicketKey, account: str, lane: str) -> _Flight:
-        # gssapi is there: whoever made the delegator has imported it.
-        from appproxy.kerberos.delegation import Progress
-
         flight = self._flights[key, account] = _Flight(key, account, lane, Progress())
         self._under_way[flight] = None
         return flight

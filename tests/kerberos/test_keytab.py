@@ -93,7 +93,10 @@ class CheckTests(SynchronousTestCase):
         )
 
     def test_open_to_others(self) -> None:
-        """Security row 45: a keytab that others or an ordinary group may read, or any group change, is refused."""
+        """
+        Security row 45: a keytab that others or an ordinary group may read, or any group change, is
+        refused.
+        """
         if os.geteuid():
             raise SkipTest("only root gives files to groups")
         for mode, group in ((0o604, 0), (0o620, 0), (0o660, 0), (0o640, 12345), (0o602, 0), (0o601, 0)):

@@ -121,7 +121,10 @@ class LookUpTests(SynchronousTestCase):
                 self.assertNotIn("contoso", str(raised.exception))
 
     def test_machines(self) -> None:
-        """Security row 17, security row 45: a user part that is a machine's name, or that Windows cuts, is refused."""
+        """
+        Security row 17, security row 45: a user part that is a machine's name, or that Windows cuts, is
+        refused.
+        """
         for name in ("dc1$", "joe.", "a:b", "a;b", "a*", "a|b", "a,b", "a=b", 'a"b', "a<b", "a[b]"):
             user = replace(JOE, user_principal_name=f"{name}@contoso.com")
             with self.assertRaises(NameRefused, msg=name):
@@ -137,7 +140,8 @@ class LookUpTests(SynchronousTestCase):
     @given(text(max_size=40))
     def test_any_text(self, value: str) -> None:
         """
-        Security row 17, security row 45: whatever passes as a SAM name is one name in Kerberos, and to a directory.
+        Security row 17, security row 45: whatever passes as a SAM name is one name in Kerberos, and
+        to a directory.
         """
         try:
             check_sam(value, "it")
@@ -150,7 +154,10 @@ class LookUpTests(SynchronousTestCase):
 
     @given(sampled_from("aeiknsAEIKNS"), text(min_size=1, max_size=1))
     def test_look_alikes(self, letter: str, other: str) -> None:
-        """Security row 17, security row 45: no character beyond ASCII that becomes a plain letter in some case passes."""
+        """
+        Security row 17, security row 45: no character beyond ASCII that becomes a plain letter in some
+        case passes.
+        """
         if other.isascii() or letter.lower() not in (other.lower(), other.upper().lower(), other.casefold()):
             return
         self.assertRaises(NameRefused, check_sam, other, "it")
@@ -160,7 +167,10 @@ class AnswerTests(SynchronousTestCase):
     """L{is_answer}, L{account_principal}."""
 
     def test_answer(self) -> None:
-        """Security row 17, security row 45: an account that a directory takes for the same, but for case, is not it."""
+        """
+        Security row 17, security row 45: an account that a directory takes for the same, but for case, is
+        not it.
+        """
         asked = LookUp(LookUpKind.user_principal_name, "josé@contoso.com")
         self.assertTrue(is_answer(asked, "José@Contoso.com"))
         self.assertTrue(is_answer(asked, "Jose\u0301@contoso.com"))

@@ -35,7 +35,10 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_service("HTTP/wiki@HR.COM").principal(HOME), "HTTP/wiki@HR.COM")
 
     def test_refused(self) -> None:
-        """Security row 28, security row 45: nothing that Kerberos or a header could read as more than one name."""
+        """
+        Security row 28, security row 45: nothing that Kerberos or a header could read as more than one
+        name.
+        """
         for written in (
             "",
             "wiki",
