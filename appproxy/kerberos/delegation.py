@@ -1,0 +1,276 @@
+"""
+Tickets for users with the connector's own key: S4U2Self and S4U2Proxy ([MS-SFU]) by MIT's GSSAPI.
+
+A L{Delegator} asks the KDC: its methods may block for half a minute, and belong in a thread (gssapi
+lets go of Python's lock meanwhile). A L{ServiceTicket} and a L{Negotiation} ask nobody.
+
+Only the krb5 mechanism is asked for, and wrapped by L{appproxy.kerberos.spnego}.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import gssapi
+from gssapi.raw.misc import GSSError
+
+from appproxy.kerberos.causes import (
+    STALE_OWN_TICKET,
+    Cause,
+    KerberosError,
+    Progress,
+    Stage,
+    cause_of,
+)
+from appproxy.kerberos.keytab import check_keytab
+from appproxy.kerberos.names import check_realm
+from appproxy.kerberos.negotiate import read_challenges, write_token
+from appproxy.kerberos.spnego import (
+    MECHANISMS,
+    SpnegoError,
+    State,
+    is_response,
+    read_response,
+    wrap,
+)
+
+KRB5: Final = gssapi.MechType.kerberos
+PRINCIPAL: Final = gssapi.NameType.kerberos_principal
+MUTUAL: Final = gssapi.RequirementFlag.mutual_authentication
+NOT_MUTUAL: Final = gssapi.RequirementFlag.integrity
+"""No flags at all would mean gssapi's default, which is mutual."""
+
+RENEWED_BEFORE_END_SECONDS: Final = 3600
+"""Users' tickets end with the connector's own: with less than an hour left they would be short."""
+
+_serial: Final = itertools.count()
+
+
+@dataclass(frozen=True)
+class _OwnTicket:
+    """
+    @ivar renew_at: by the system's clock.
+    @ivar keytab: which file it was made with.
+    """
+
+    credentials: gssapi.Credentials
+    renew_at: float
+    keytab: tuple[int, int, int]
+
+
+class Delegator:
+    """
+    Each thread gets a ticket of the connector's own: libkrb5 locks it for a whole exchange with the
+    KDC, so threads that shared one would wait for each other.
+
+    @ivar realm: the connector's own.
+    """
+
+    def __init__(self, account: str, keytab: Path, now: Callable[[], float] = time.time) -> None:
+        """
+        @param account: C{name@REALM}; a computer's name ends in C{$}.
+        @raise ValueError: if the account is no such name, or the keytab's path cannot be given to libkrb5.
+        """
+        name, at, realm = account.rpartition("@")
+        if not name or not at or not keytab.is_absolute():
+            raise ValueError("Kerberos needs an account name@REALM, and the absolute path of its keytab")
+        self.account = account
+        self.realm = check_realm(realm)
+        self._keytab = keytab
+        self._now = now
+        self._own = threading.local()
+
+    def check_keytab(self) -> None:
+        """@raise KerberosError: if the keytab is unsafe or has no key of the account."""
+        check_keytab(self._keytab, self.account)
+
+    def log_in(self) -> None:
+        """
+        Get this thread a new ticket of the connector's own.
+
+        @raise KerberosError: if the keytab or the KDC refuses.
+        """
+        self._own.ticket = None
+        self.check_keytab()
+        mark = self._keytab_mark()
+        # A private cache each time: a second acquisition would find the old ticket in the old one.
+        store: dict[bytes | str, bytes | str] = {
+            "client_keytab": f"FILE:{self._keytab}",
+            "ccache": f"MEMORY:appproxy-{next(_serial)}",
+        }
+        try:
+            name = gssapi.Name(self.account, PRINCIPAL)
+            credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[KRB5], store=store)
+            lifetime = credentials.lifetime or 0
+        except GSSError as error:
+            _refuse(Stage.own_ticket, error)
+        renew_at = self._now() + lifetime - min(lifetime / 2, RENEWED_BEFORE_END_SECONDS)
+        self._own.ticket = _OwnTicket(credentials, renew_at, mark)
+
+    def impersonate(self, principal: str) -> gssapi.Credentials:
+        """
+        S4U2Self: a ticket of this user's to the connector itself.
+
+        @param principal: the account's C{sAMAccountName@REALM}
+            (L{account_principal<appproxy.kerberos.names.account_principal>}).
+        @raise KerberosError: if the connector gets no ticket of its own, or none for this user.
+        """
+        credentials = self._own_credentials()
+        try:
+            return credentials.impersonate(gssapi.Name(principal, PRINCIPAL), usage="initiate", mechs=[KRB5])
+        except GSSError as error:
+            _refuse(Stage.s4u2self, error)
+
+    def service_ticket(self, user: gssapi.Credentials, service: str) -> ServiceTicket:
+        """
+        S4U2Proxy: that user's ticket to an application.
+
+        @param user: of L{impersonate}; it belongs to the result from now on.
+        @param service: C{HTTP/host@REALM}.
+        @raise KerberosError: if the KDC refuses.
+        """
+        try:
+            name = gssapi.Name(service, PRINCIPAL)
+            # Without mutual authentication the context is complete at once, and knows the ticket's end.
+            context = gssapi.SecurityContext(
+                name=name, creds=user, mech=KRB5, usage="initiate", flags=NOT_MUTUAL
+            )
+            context.step()
+            return ServiceTicket(user, name, self._now() + context.lifetime)
+        except GSSError as error:
+            _refuse(Stage.s4u2proxy, error)
+
+    def ticket(self, principal: str, service: str, progress: Progress) -> ServiceTicket:
+        """
+        All steps; once more with a new ticket of the connector's own where that can help.
+
+        @raise KerberosError: at which step, and why.
+        """
+        try:
+            return self._ticket(principal, service, progress)
+        except KerberosError as error:
+            if error.stage is Stage.own_ticket or error.cause not in STALE_OWN_TICKET:
+                raise
+            self._own.ticket = None
+            return self._ticket(principal, service, progress)
+
+    def _ticket(self, principal: str, service: str, progress: Progress) -> ServiceTicket:
+        progress.stage = Stage.own_ticket
+        self._own_credentials()
+        progress.stage = Stage.s4u2self
+        user = self.impersonate(principal)
+        progress.stage = Stage.s4u2proxy
+        return self.service_ticket(user, service)
+
+    def _own_credentials(self) -> gssapi.Credentials:
+        own: _OwnTicket | None = getattr(self._own, "ticket", None)
+        if own is None or self._now() >= own.renew_at or own.keytab != self._keytab_mark():
+            self.log_in()
+        ticket: _OwnTicket = self._own.ticket
+        return ticket.credentials
+
+    def _keytab_mark(self) -> tuple[int, int, int]:
+        """Another one when the keytab was replaced; all zero while there is none."""
+        try:
+            status = os.stat(self._keytab)
+        except OSError:
+            return 0, 0, 0
+        return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+class ServiceTicket:
+    """
+    One user's ticket to one application. It is never shared by users, and used by one thread at a time.
+
+    @ivar ends_at: by the system's clock.
+    """
+
+    __slots__ = ("_name", "_user", "ends_at")
+
+    def __init__(self, user: gssapi.Credentials, name: gssapi.Name, ends_at: float) -> None:
+        self._user = user
+        self._name = name
+        self.ends_at = ends_at
+
+    def negotiate(self, wrapped: bool) -> Negotiation:
+        """
+        Begin one request's authentication. The ticket is at hand, so no KDC is asked as long as it is valid.
+
+        @param wrapped: in SPNEGO; else the bare Kerberos token.
+        @raise KerberosError: if libkrb5 cannot use it.
+        """
+        try:
+            context = gssapi.SecurityContext(
+                name=self._name, creds=self._user, mech=KRB5, usage="initiate", flags=MUTUAL
+            )
+            token = context.step() or b""
+        except GSSError as error:
+            _refuse(Stage.s4u2proxy, error)
+        return Negotiation(context, write_token(wrap(token) if wrapped else token))
+
+
+class Negotiation:
+    """
+    One request's authentication. Its token is good for that request alone: acceptors remember tokens.
+
+    @ivar token: what follows C{Negotiate } in C{Authorization}.
+    """
+
+    __slots__ = ("_context", "token")
+
+    def __init__(self, context: gssapi.SecurityContext, token: bytes) -> None:
+        self._context = context
+        self.token = token
+
+    def verify(self, *challenges: bytes) -> None:
+        """
+        Let the application prove that it has the service's key.
+
+        @param challenges: the values of the answer's C{WWW-Authenticate} headers.
+        @raise KerberosError: of L{Stage.mutual}: if it does not, or says why it refused.
+        """
+        try:
+            reply = read_challenges(challenges)
+            if not reply:
+                raise KerberosError(Stage.mutual, Cause.reply_missing)
+            self._verify(reply)
+        except SpnegoError as error:
+            raise KerberosError(Stage.mutual, Cause.reply_malformed, str(error)) from None
+        except GSSError as error:
+            _refuse(Stage.mutual, error)
+
+    def _verify(self, reply: bytes) -> None:
+        mic = b""
+        if is_response(reply):
+            response = read_response(reply)
+            if not response.is_kerberos:
+                raise KerberosError(Stage.mutual, Cause.wrong_mechanism)
+            if response.state is State.reject and not response.token:
+                raise KerberosError(Stage.mutual, Cause.rejected)
+            if not response.token:
+                raise KerberosError(Stage.mutual, Cause.reply_missing, "the answer has no token")
+            # Windows 2000's successors repeat the token there, which signs nothing.
+            reply, mic = response.token, response.mic if response.mic != response.token else b""
+        self._context.step(reply)
+        if not self._context.complete:
+            raise KerberosError(Stage.mutual, Cause.reply_malformed, "the exchange is not complete")
+        if mic:
+            self._context.verify_signature(MECHANISMS, mic)
+
+
+def _refuse(stage: Stage, error: GSSError) -> NoReturn:
+    cause = cause_of(stage, error.maj_code, error.min_code)
+    # What the library says of the error, without the number of GSSAPI's own that goes before.
+    words = str(error).rpartition("): ")[2]
+    raise KerberosError(stage, cause, f"{words}, {_signed(error.min_code)}") from None
+
+
+def _signed(minor: int) -> int:
+    return minor - (1 << 32) if minor >= 1 << 31 else minor

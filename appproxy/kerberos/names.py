@@ -1,0 +1,204 @@
+r"""
+From a principal to the name that the directory is asked for. Pure.
+
+Nothing in a name that a user may have had a hand in can become another name on the way: in a Kerberos
+name C{/}, C{@} and C{\} divide, and a domain controller compares names more loosely than Python does.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import Enum
+from typing import Final, NamedTuple
+
+from appproxy.model.principal import Principal
+
+
+class LoginIdentity(Enum):
+    """
+    The delegated login identity: which of the user's names an application is told. The values are
+    those of C{kerberosSignOnMappingAttributeType}.
+    """
+
+    user_principal_name = "userPrincipalName"
+    on_premises_user_principal_name = "onPremisesUserPrincipalName"
+    user_principal_username = "userPrincipalUsername"
+    on_premises_user_principal_username = "onPremisesUserPrincipalUsername"
+    on_premises_sam_account_name = "onPremisesSAMAccountName"
+
+
+class LookUpKind(Enum):
+    """By what the directory is asked."""
+
+    user_principal_name = "user_principal_name"
+    on_premises_user_principal_name = "on_premises_user_principal_name"
+    sam_account_name = "sam_account_name"
+    sid = "sid"
+    immutable_id = "immutable_id"
+
+
+class LookUp(NamedTuple):
+    """One question to the directory; exactly one account has to answer."""
+
+    kind: LookUpKind
+    value: str
+
+
+class NameRefused(ValueError):
+    """This user has no name that could be asked for. The text says which and why, and quotes none."""
+
+
+MAXIMUM_UPN: Final = 1024
+"""What Active Directory stores (C{rangeUpper} of C{userPrincipalName})."""
+
+MAXIMUM_SAM: Final = 256
+"""What Active Directory stores; users have at most 20."""
+
+_SEPARATORS: Final = frozenset("/\\@")
+_FORBIDDEN_IN_SAM: Final = frozenset('"[]:;|=+*?<>,')
+"""Which Windows allows in no account name ([MS-SAMR], section 3.1.1.6), with L{_SEPARATORS}."""
+
+_GUEST: Final = re.compile(r"#ext#@", re.IGNORECASE)
+"""In the UPN of a guest in Entra: C{ada_example.org#EXT#@contoso.onmicrosoft.com}."""
+
+_REALM: Final = re.compile(r"[A-Z0-9_](?:[A-Z0-9._-]{0,253}[A-Z0-9_])?")
+
+
+def look_up_for(principal: Principal, identity: LoginIdentity) -> LookUp:
+    """
+    What to ask the directory for.
+
+    Guests have no names on the premises: for them it is the UPN, which an account made for them has.
+
+    @raise NameRefused: if the user lacks that name, or it is not safe.
+    """
+    upn = principal.user_principal_name
+    if _GUEST.search(upn):
+        return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
+    match identity:
+        case LoginIdentity.user_principal_name:
+            return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
+        case LoginIdentity.on_premises_user_principal_name:
+            return LookUp(LookUpKind.on_premises_user_principal_name, _on_premises_upn(principal))
+        case LoginIdentity.user_principal_username:
+            return _user_part(check_upn(upn, "user_principal_name"), "user_principal_name")
+        case LoginIdentity.on_premises_user_principal_username:
+            return _user_part(_on_premises_upn(principal), "on_premises_user_principal_name")
+        case LoginIdentity.on_premises_sam_account_name:
+            name = "on_premises_sam_account_name"
+            return LookUp(
+                LookUpKind.sam_account_name, check_sam(principal.on_premises_sam_account_name, name)
+            )
+
+
+def is_answer(asked: LookUp, found: str) -> bool:
+    """
+    Whether the name that the directory holds is the one that was asked for, but for capitals.
+
+    Active Directory takes C{josé} for C{jose} ([MS-ADTS], section 3.1.1.2.2.4.13): the account that it
+    finds may be somebody else's.
+    """
+    return unicodedata.normalize("NFC", found).lower() == asked.value.lower()
+
+
+def claims_for(identity: LoginIdentity) -> frozenset[str]:
+    """The claims that L{look_up_for} reads: what a connector has to be told of the user."""
+    if identity in (LoginIdentity.user_principal_name, LoginIdentity.user_principal_username):
+        return frozenset({"user_principal_name"})
+    if identity is LoginIdentity.on_premises_sam_account_name:
+        return frozenset({"user_principal_name", "on_premises_sam_account_name"})
+    return frozenset({"user_principal_name", "on_premises_user_principal_name"})
+
+
+def _on_premises_upn(principal: Principal) -> str:
+    return check_upn(principal.on_premises_user_principal_name, "on_premises_user_principal_name")
+
+
+def _user_part(upn: str, what: str) -> LookUp:
+    return LookUp(LookUpKind.sam_account_name, check_sam(upn.partition("@")[0], f"the user part of {what}"))
+
+
+def check_upn(value: str, what: str) -> str:
+    """
+    A user principal name as it is, if it is safe: two parts of letters, digits and signs, one C{@}.
+
+    @param what: what the text of an error calls it.
+    @raise NameRefused: if it is not.
+    """
+    if not value:
+        raise NameRefused(f"the user has no {what}")
+    if len(value) > MAXIMUM_UPN:
+        raise NameRefused(f"{what} is over {MAXIMUM_UPN} characters")
+    parts = value.split("@")
+    if len(parts) != 2 or not all(parts):
+        raise NameRefused(f"{what} has not exactly one @ between two parts")
+    for part in parts:
+        _check_characters(part, what)
+    return value
+
+
+def check_sam(value: str, what: str) -> str:
+    """
+    A SAM account name as it is, if it is safe and can be a user's.
+
+    @raise NameRefused: if it is not: a trailing C{$} or dot included, of which the first marks
+        machines, and the second is cut off by Windows.
+    """
+    if not value:
+        raise NameRefused(f"the user has no {what}")
+    if len(value) > MAXIMUM_SAM:
+        raise NameRefused(f"{what} is over {MAXIMUM_SAM} characters")
+    _check_characters(value, what)
+    if not _FORBIDDEN_IN_SAM.isdisjoint(value):
+        raise NameRefused(f"{what} has a character that no account name has")
+    if value[-1] in "$.":
+        raise NameRefused(f"{what} ends in {value[-1]}: that is no user")
+    return value
+
+
+def check_realm(realm: str) -> str:
+    """
+    A Kerberos realm as it is: a domain in capitals.
+
+    @raise NameRefused: if it is none.
+    """
+    if not _REALM.fullmatch(realm) or ".." in realm:
+        raise NameRefused("a realm is a domain's name in capitals: CORP.EXAMPLE.COM")
+    return realm
+
+
+def account_principal(sam_account_name: str, realm: str) -> str:
+    """
+    The Kerberos name of an account that the directory named.
+
+    @raise NameRefused: if it would not be read as that one name in that realm.
+    """
+    return f"{check_sam(sam_account_name, 'sAMAccountName')}@{check_realm(realm)}"
+
+
+def _check_characters(text: str, what: str) -> None:
+    if not _SEPARATORS.isdisjoint(text):
+        raise NameRefused(f"{what} has /, \\ or another @ in it")
+    if not unicodedata.is_normalized("NFC", text):
+        raise NameRefused(f"{what} is not normalised (NFC)")
+    for character in text:
+        if not (_plain(character) if character.isascii() else _unambiguous(character)):
+            raise NameRefused(f"{what} has a blank, a control character or one that resembles another")
+
+
+def _plain(character: str) -> bool:
+    return "!" <= character <= "~"
+
+
+def _unambiguous(character: str) -> bool:
+    """
+    A letter, mark or digit that no comparison takes for another: the Kelvin sign is a K to some, a
+    wide a is an a, the long s becomes an S in capitals, and the dotless i an I.
+    """
+    if unicodedata.category(character)[0] not in "LMN":
+        return False
+    if unicodedata.normalize("NFKC", character) != character:
+        return False
+    forms = character.casefold() + character.upper() + character.lower()
+    return character == "ß" or not any(each.isascii() for each in forms)
