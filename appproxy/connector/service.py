@@ -4,7 +4,7 @@ The connector's life: its identity, its tunnels, its certificate.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import LoopingCall
@@ -35,6 +35,10 @@ from appproxy.transport.turn import end_of_turn
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.settings import TunnelSettings
 
+if TYPE_CHECKING:
+    from appproxy.connector.kerberos_means import KerberosMeans
+    from appproxy.sso.kerberos import Kerberos
+
 RENEWAL_CHECK_SECONDS: Final = 3600.0
 """How often it is asked whether the certificate is due: a small part of its thirty days."""
 
@@ -63,6 +67,7 @@ class ConnectorService(DaemonService):
         self._renewing.clock = reactor
         self._first_tunnel: Deferred[None] = Deferred()
         self._refused_since: float | None = None
+        self._means: KerberosMeans | None = None
 
     async def start(self) -> None:
         """Load the identity and dial."""
@@ -75,13 +80,12 @@ class ConnectorService(DaemonService):
             connector_group=identity.group,
         )
         allow_list = AllowList.parse(settings.allowed_backends, settings.names_resolve_into)
-        if "kerberos" in settings.allowed_sso:
-            raise CannotStart(EXIT_CONFIGURATION, "allowed_sso: Kerberos is not there yet")
+        sign_ons = SignOns(settings.allowed_sso, self._kerberos())
         backends = self._backends(allow_list)
         trails = Trails(self.reactor.seconds)
 
         def make_end(address: str) -> TunnelEnd:
-            catalog = CatalogCopy(allow_list, SignOns(settings.allowed_sso), backends.pool)
+            catalog = CatalogCopy(allow_list, sign_ons, backends.pool)
             return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served, trails)
 
         try:
@@ -120,6 +124,8 @@ class ConnectorService(DaemonService):
             self._renewing.stop()
         if self._supervisor is not None:
             await self._supervisor.stop(self._settings.limits.drain_timeout)
+        if self._means is not None:
+            self._means.close()
         await self.stop_metrics()
 
     def reload(self) -> None:
@@ -201,6 +207,18 @@ class ConnectorService(DaemonService):
     def _current_identity(self) -> Identity:
         assert self._identity is not None, "loaded before anything dials"
         return self._identity
+
+    def _kerberos(self) -> Kerberos | None:
+        if "kerberos" not in self._settings.allowed_sso:
+            return None
+        # Most connectors have no use for it, and its libraries are large.
+        from appproxy.connector.kerberos_means import CannotSignOn, KerberosMeans
+
+        try:
+            means = self._means = KerberosMeans(self._settings, self.reactor)
+        except CannotSignOn as error:
+            raise CannotStart(EXIT_CONFIGURATION, str(error)) from error
+        return means.kerberos
 
     def _proxy(self) -> ConnectProxy | None:
         try:

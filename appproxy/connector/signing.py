@@ -98,7 +98,7 @@ class SignOnSteps:
 
     def _not_prepared(self, failure: Failure) -> None:
         cancelled, self._waiting = self._waiting is None, None
-        if cancelled and failure.check(CancelledError):
+        if cancelled and failure.check(CancelledError, SignOnError):
             return
         failure.trap(SignOnError)
         assert isinstance(failure.value, SignOnError)

@@ -26,7 +26,7 @@ _TWO: Final = 2
 """Entries are enough to know that there are several."""
 
 _SHARED_CLASSES: Final = frozenset({"http", "www", "cifs", "ldap"})
-"""Services that a HOST/ name stands for as well, by Active Directory's sPNMappings: those that matter here."""
+"""Services that a HOST/ name stands for as well, by Active Directory's sPNMappings, as far as it matters."""
 
 _GROUP_CLASS: Final = b"group"
 

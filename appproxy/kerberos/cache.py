@@ -10,6 +10,12 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 _T = TypeVar("_T")
 
+NEW_SECONDS: Final = 60.0
+"""
+A ticket that is not older need not be replaced when an application refuses it: its key has hardly changed
+since, and one that lets somebody in nowhere would have the KDC asked again and again.
+"""
+
 SPARE_SECONDS: Final = 120.0
 """A ticket is not used in its last moments: the application's clock may be ahead."""
 
@@ -101,6 +107,21 @@ class TicketCache(Generic[_T]):
         keys.discard(key)
         if not keys:
             del self._of_user[key[:2]]
+
+    def drop_old(self, issuer: str, subject: str, spn: str, now: Times) -> bool:
+        """
+        Keep none of this user's for a service that is older than L{NEW_SECONDS}.
+
+        @return: whether there was one.
+        """
+        old = [
+            key
+            for key in self._of_user.get((issuer, subject), ())
+            if key.spn == spn and self._kept[key].drop_at - self._keep_seconds + NEW_SECONDS <= now.even
+        ]
+        for key in old:
+            self.drop(key)
+        return bool(old)
 
     def forget(self, issuer: str, subject: str) -> None:
         """Keep none of this user's."""

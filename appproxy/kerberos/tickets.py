@@ -172,6 +172,15 @@ class Tickets:
         self.misses += 1
         return self._wait_for_ticket(key, account, form)
 
+    def replace(self, issuer: str, subject: str, spn: str) -> bool:
+        """
+        An application has not taken a user's ticket: use it no more, unless it is new. What is under way
+        goes on.
+
+        @return: whether the next one will be another.
+        """
+        return self._cache.drop_old(issuer, subject, spn, self._times())
+
     def forget(self, issuer: str, subject: str) -> None:
         """
         Drop a user's tickets. What is under way is not kept, and nobody gets a token of it.

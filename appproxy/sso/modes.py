@@ -5,6 +5,7 @@ The sign-on modes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from appproxy.httpwire.field import Fields
 from appproxy.model.application import Backend
@@ -13,6 +14,10 @@ from appproxy.model.sign_on import HeaderSignOn, KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.headers import HeaderMode
 from appproxy.sso.sign_on import SignOn
+
+if TYPE_CHECKING:
+    # Which most connectors have no use for: the libraries of directories are large.
+    from appproxy.sso.kerberos import Kerberos
 
 __all__ = ["NoMode", "SignOn", "SignOnError", "SignOns"]
 
@@ -30,11 +35,13 @@ class SignOns:
     The sign-on of each application, as far as this connector's own file allows it.
     """
 
-    def __init__(self, allowed: Iterable[str]) -> None:
+    def __init__(self, allowed: Iterable[str], kerberos: Kerberos | None = None) -> None:
         """
         @param allowed: modes.
+        @param kerberos: the connector's means for that mode, where it is allowed.
         """
         self._allowed = frozenset(allowed)
+        self._kerberos = kerberos
 
     def refusal(self, backend: Backend) -> str:
         """Why this connector does not sign on to an application; empty if it does."""
@@ -43,14 +50,21 @@ class SignOns:
             return f"allowed_sso in this connector's file does not list {sso.mode!r}"
         if not isinstance(sso, KerberosSignOn):
             return ""
-        return "this connector has no [kerberos]"
+        if self._kerberos is None:
+            return "this connector has no [kerberos]"
+        return self._kerberos.refusal(sso, backend.internal_url.host)
 
     def of(self, backend: Backend) -> SignOn:
         """The sign-on of an application that is not refused."""
         sso = backend.sso
         if isinstance(sso, HeaderSignOn):
             return HeaderMode(sso)
+        if isinstance(sso, KerberosSignOn):
+            assert self._kerberos is not None, "refused without"
+            return self._kerberos.sign_on(sso, backend.internal_url.host)
         return NoMode()
 
     def forget(self, principal: Principal) -> None:
         """A session of this user's ended."""
+        if self._kerberos is not None:
+            self._kerberos.forget(principal)

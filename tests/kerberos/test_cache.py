@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from hypothesis.strategies import integers, sampled_from
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.kerberos.cache import TicketCache, TicketKey, Times
+from appproxy.kerberos.cache import NEW_SECONDS, TicketCache, TicketKey, Times
 
 ACCOUNT = "anna@CORP.EXAMPLE.COM"
 NEVER = 1e9
@@ -40,6 +40,18 @@ class TimeTests(SynchronousTestCase):
         """A ticket with less than that to live is not kept at all."""
         self.cache.put(key(), ACCOUNT, "ticket", 50_120, Times(1000, 50_000))
         self.assertEqual(len(self.cache), 0)
+
+    def test_old(self) -> None:
+        """What an application refuses is dropped, for that service, unless it is new."""
+        self.cache.put(key(), ACCOUNT, "ticket", NEVER, Times(1000, 0))
+        self.cache.put(key(spn="HTTP/other"), ACCOUNT, "other", NEVER, Times(1000, 0))
+        issuer, subject = key()[:2]
+        self.assertFalse(self.cache.drop_old(issuer, subject, "HTTP/wiki", Times(1000 + NEW_SECONDS - 1, 0)))
+        self.assertFalse(self.cache.drop_old(issuer, "ben", "HTTP/wiki", Times(1000 + NEW_SECONDS, 0)))
+        self.assertEqual(len(self.cache), 2)
+        self.assertTrue(self.cache.drop_old(issuer, subject, "HTTP/wiki", Times(1000 + NEW_SECONDS, 0)))
+        self.assertIsNone(self.cache.get(key(), ACCOUNT, Times(1100, 0)))
+        self.assertEqual(len(self.cache), 1)
 
     def test_sweep(self) -> None:
         """What nobody asks for is gone after a sweep."""

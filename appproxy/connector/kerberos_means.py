@@ -1,0 +1,98 @@
+"""
+The means of Kerberos sign-on, from the connector's settings.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from appproxy.config.connector import ConnectorSettings
+from appproxy.config.secrets import SecretUnavailable, read_secret
+from appproxy.directory.directory import Directory, open_directory
+from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
+from appproxy.kerberos.causes import KerberosError, KerberosUnavailable
+from appproxy.kerberos.library import make_delegator
+from appproxy.kerberos.tickets import Tickets, TicketSettings
+from appproxy.sso.kerberos import Kerberos
+from appproxy.sso.kerberos_accounts import Accounts
+from appproxy.threads.pool import FairPool
+
+TICKET_THREADS: Final = 16
+"""
+A new user's ticket takes some round trips to the KDC: with one 50 ms away, a hundred new users a second
+get theirs. Each thread has a ticket of the connector's own.
+"""
+
+
+class CannotSignOn(Exception):
+    """Kerberos sign-on cannot be had; the text names the setting."""
+
+
+class KerberosMeans:
+    """
+    Everything that lives as long as the connector.
+
+    @ivar kerberos: for the sign-on modes.
+    """
+
+    def __init__(self, settings: ConnectorSettings, reactor: Any) -> None:
+        """
+        @raise CannotSignOn: if what the settings name is not there, or not safe. No server is asked yet.
+        """
+        own = settings.kerberos
+        assert own.keytab_file is not None, "the settings were checked"
+        try:
+            delegator = make_delegator(own.principal, own.keytab_file.absolute())
+            delegator.check_keytab()
+        except KerberosUnavailable as error:
+            raise CannotSignOn(f"allowed_sso: {error}") from error
+        except KerberosError as error:
+            raise CannotSignOn(f"kerberos.keytab_file: {error.detail}") from error
+        except ValueError as error:
+            raise CannotSignOn(f"kerberos.principal: {error}") from error
+        self._directory: Directory = open_directory(_directory_settings(settings), reactor, reactor.seconds)
+        self._pool = FairPool("kerberos", TICKET_THREADS, reactor)
+        self._tickets = Tickets(
+            delegator, self._pool, reactor, time.time, TicketSettings(deadline_seconds=own.deadline)
+        )
+        accounts = Accounts(self._directory, settings.never_impersonate, reactor.seconds, time.time)
+        self.kerberos = Kerberos(
+            self._directory, self._tickets, accounts, own.principal, settings.allowed_spns
+        )
+
+    @property
+    def tickets(self) -> Tickets:
+        """For the metrics."""
+        return self._tickets
+
+    def close(self) -> None:
+        """Drop every ticket, and close every connection."""
+        self._tickets.close()
+        self._pool.stop()
+        self._directory.close()
+
+
+def _directory_settings(settings: ConnectorSettings) -> DirectoryClientSettings:
+    directory = settings.directory
+    password = ""
+    if directory.password_file is not None:
+        try:
+            password = read_secret(directory.password_file)
+        except SecretUnavailable as error:
+            raise CannotSignOn(f"directory.password_file: {error}") from error
+    try:
+        return DirectoryClientSettings(
+            tuple(ServerAddress.parse(each) for each in directory.servers),
+            directory.base,
+            directory.bind,
+            directory.user,
+            password,
+            settings.kerberos.principal,
+            settings.kerberos.keytab_file,
+            directory.ca_file,
+            directory.timeout,
+            settings.kerberos.deadline,
+        )
+    except ValueError as error:
+        raise CannotSignOn(f"directory: {error}") from error

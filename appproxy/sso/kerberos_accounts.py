@@ -1,0 +1,142 @@
+"""
+Whose ticket it is: from the signed-in user to their account in the directory, and who is never signed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from appproxy.directory.account import Account
+from appproxy.directory.directory import Directory
+from appproxy.directory.errors import DirectoryError
+from appproxy.directory.filters import Identity, IdentityKind
+from appproxy.kerberos import names
+from appproxy.kerberos.names import LookUp, LookUpKind, NameRefused, is_answer, look_up_for
+from appproxy.model.principal import Principal
+from appproxy.model.sign_on import LoginIdentity
+from appproxy.sso.errors import SignOnError
+from appproxy.sso.kerberos_errors import of_directory
+
+NEVER_KEPT_SECONDS: Final = 300.0
+"""How long the names of C{never_impersonate} stand for the same accounts and groups; those change rarely."""
+
+_KINDS: Final = {
+    LookUpKind.user_principal_name: IdentityKind.USER_PRINCIPAL_NAME,
+    LookUpKind.on_premises_user_principal_name: IdentityKind.USER_PRINCIPAL_NAME,
+    LookUpKind.sam_account_name: IdentityKind.SAM_ACCOUNT_NAME,
+}
+
+
+class Accounts:
+    """
+    Finds the account that a user is signed on as.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        never_impersonate: Iterable[str],
+        seconds: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        """
+        @param never_impersonate: groups and accounts, as the operator names them.
+        @param seconds: a clock that nobody sets.
+        @param now: the system's, seconds since 1970.
+        """
+        self._directory = directory
+        self._names = tuple(never_impersonate)
+        self._seconds = seconds
+        self._now = now
+        self._never: frozenset[str] = frozenset()
+        self._never_until = 0.0 if self._names else float("inf")
+
+    def find(self, principal: Principal, login_identity: LoginIdentity) -> Account | Deferred[Account]:
+        """
+        The account, if this user may be signed on: at once if all is remembered.
+
+        @raise SignOnError: (or a failure) if there is none, or it may not.
+        """
+        asked = look_up(principal, login_identity)
+        found = self._directory.find(_identity(asked))
+        if isinstance(found, Deferred) or self._seconds() >= self._never_until:
+            return Deferred.fromCoroutine(self._slowly(asked, found))
+        self._check(asked, found)
+        return found
+
+    async def never_impersonated(self) -> frozenset[str]:
+        """
+        The identifiers of those who are never signed on.
+
+        @raise SignOnError: if they cannot be told: then nobody is.
+        """
+        if self._seconds() >= self._never_until:
+            try:
+                self._never = await self._directory.group_sids(self._names)
+            except DirectoryError as error:
+                raise of_directory(error) from error
+            self._never_until = self._seconds() + NEVER_KEPT_SECONDS
+        return self._never
+
+    async def _slowly(self, asked: LookUp, finding: Account | Deferred[Account]) -> Account:
+        try:
+            found = await finding if isinstance(finding, Deferred) else finding
+        except DirectoryError as error:
+            raise of_directory(error) from error
+        await self.never_impersonated()
+        self._check(asked, found)
+        return found
+
+    def _check(self, asked: LookUp, found: Account) -> None:
+        problem = refusal(asked, found, self._never, self._now())
+        if problem is not None:
+            raise problem
+
+
+def look_up(principal: Principal, login_identity: LoginIdentity) -> LookUp:
+    """
+    What the directory is asked for.
+
+    @raise SignOnError: if the user has no such name, or it is not safe.
+    """
+    try:
+        return look_up_for(principal, names.LoginIdentity[login_identity])
+    except NameRefused as error:
+        raise SignOnError(str(error), "sso_user", "name_refused") from error
+
+
+def refusal(asked: LookUp, found: Account, never: frozenset[str], now: float) -> SignOnError | None:
+    """
+    Why an account may not be signed on, before any KDC is asked. Pure.
+
+    @param never: identifiers of groups and accounts.
+    @param now: seconds since 1970.
+    """
+    if not is_answer(asked, _name_of(asked, found)):
+        return _refused("user_ambiguous", "the directory takes another name for the one that was asked for")
+    if not never.isdisjoint(found.sids):
+        return _refused("never_impersonated", "the account, or a group of its, is in never_impersonate")
+    if found.sensitive:
+        return _refused("user_sensitive", "the account is marked sensitive and cannot be delegated")
+    if found.protected:
+        return _refused("user_protected", "the account is in Protected Users and cannot be delegated")
+    if found.disabled:
+        return _refused("user_disabled", "the account is disabled")
+    if found.expired_at(now):
+        return _refused("account_expired", "the account has expired")
+    return None
+
+
+def _identity(asked: LookUp) -> Identity:
+    return Identity(_KINDS[asked.kind], asked.value)
+
+
+def _name_of(asked: LookUp, found: Account) -> str:
+    return found.sam_account_name if asked.kind is LookUpKind.sam_account_name else found.user_principal_name
+
+
+def _refused(cause: str, text: str) -> SignOnError:
+    return SignOnError(text, "sso_user", cause)
