@@ -14,6 +14,7 @@ from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
 from appproxy.kerberos.causes import KerberosError, KerberosUnavailable
 from appproxy.kerberos.library import make_delegator
 from appproxy.kerberos.tickets import Tickets, TicketSettings
+from appproxy.kerberos.trial import Trial
 from appproxy.sso.kerberos import Kerberos
 from appproxy.sso.kerberos_accounts import Accounts
 from appproxy.threads.pool import FairPool
@@ -56,9 +57,10 @@ class KerberosMeans:
         self._tickets = Tickets(
             delegator, self._pool, reactor, time.time, TicketSettings(deadline_seconds=own.deadline)
         )
+        trial = Trial(delegator, self._pool, reactor, own.deadline)
         accounts = Accounts(self._directory, settings.never_impersonate, reactor.seconds, time.time)
         self.kerberos = Kerberos(
-            self._directory, self._tickets, accounts, own.principal, settings.allowed_spns
+            self._directory, self._tickets, trial, accounts, own.principal, settings.allowed_spns
         )
 
     @property

@@ -19,7 +19,7 @@ from appproxy.directory.cache import AnswerCache
 from appproxy.directory.client import Call, Client, too_late
 from appproxy.directory.errors import UNKNOWN, DirectoryError
 from appproxy.directory.filters import Identity
-from appproxy.directory.lookups import Searches, find_account, find_by_spn, find_service, find_sids
+from appproxy.directory.lookups import Searches, find_account, find_by_spn, find_service, find_sids, find_time
 from appproxy.directory.settings import DirectoryClientSettings
 from appproxy.threads.errors import Overloaded
 from appproxy.threads.pool import FairPool
@@ -178,6 +178,13 @@ class Directory:
         """
         wanted = tuple(sorted(set(names)))
         return self._look_up(("sids", wanted), lambda search, base: find_sids(search, base, wanted), fresh)
+
+    def clock_difference(self) -> Deferred[float]:
+        """How far a directory's clock is ahead of this machine's, in seconds; never remembered."""
+        asking: Deferred[float] = self._look_up(
+            ("clock", None), lambda search, _base: find_time(search), True
+        )
+        return asking.addCallback(lambda theirs: theirs - time.time())
 
     def forget(self, identity: Identity | None = None) -> None:
         """Ask the directory anew for this user, or for everything; what is under way is not remembered."""

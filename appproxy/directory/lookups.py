@@ -19,7 +19,7 @@ from appproxy.directory.account import (
 from appproxy.directory.errors import DirectoryError
 from appproxy.directory.filters import Identity, name_filter, spn_filter, user_filter
 from appproxy.directory.session import Scope
-from appproxy.directory.values import is_security_group, is_sid
+from appproxy.directory.values import generalized_seconds, is_security_group, is_sid
 
 _ANY: Final = "(objectClass=*)"
 _TWO: Final = 2
@@ -105,6 +105,19 @@ def find_sids(search: Searches, base: str, names: Iterable[str]) -> frozenset[st
     if problems:
         raise DirectoryError("group_unknown", "; ".join(problems))
     return frozenset(found)
+
+
+def find_time(search: Searches) -> float:
+    """
+    The directory's own time, seconds since 1970: C{currentTime} of the root of its tree.
+
+    @raise DirectoryError: if it does not tell.
+    """
+    found = search("", _ANY, "BASE", ("currentTime",))
+    try:
+        return generalized_seconds(found[0].text("currentTime"))
+    except (IndexError, Incomplete, ValueError) as error:
+        raise DirectoryError("directory_refused", "the directory does not tell its time") from error
 
 
 def _sid_of(search: Searches, base: str, name: str) -> str:

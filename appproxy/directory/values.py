@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+from datetime import UTC, datetime
 from enum import IntFlag
 from typing import Final
 
@@ -118,6 +119,16 @@ def number(raw: bytes) -> int:
     @raise ValueError: if it is none.
     """
     return int(raw)
+
+
+def generalized_seconds(text: str) -> float:
+    """
+    A GeneralizedTime (RFC 4517, section 3.3.13), C{20260131120000.0Z}, as seconds since 1970.
+
+    @raise ValueError: if it is none.
+    """
+    told = datetime.strptime(text.partition(".")[0].removesuffix("Z"), "%Y%m%d%H%M%S")
+    return told.replace(tzinfo=UTC).timestamp()
 
 
 def filetime_seconds(ticks: int) -> float | None:

@@ -24,12 +24,14 @@ from appproxy.kerberos.negotiate import read_challenges
 from appproxy.kerberos.services import Service, concrete, parse_service, permits
 from appproxy.kerberos.spnego import SpnegoError
 from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
+from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_accounts import Accounts
 from appproxy.sso.kerberos_errors import of_kerberos
-from appproxy.sso.sign_on import Attempt, SignOn
+from appproxy.sso.kerberos_steps import Steps
+from appproxy.sso.sign_on import Attempt, SignOn, Step
 
 if TYPE_CHECKING:
     # Which needs the optional library.
@@ -50,19 +52,22 @@ class Kerberos:
         self,
         directory: Directory,
         tickets: Tickets,
+        trial: Trial,
         accounts: Accounts,
         principal: str,
         allowed_spns: Iterable[str],
     ) -> None:
         """
+        @param trial: for who asks which step fails.
         @param principal: the connector's own, C{name@REALM}.
         @param allowed_spns: the services that its own file allows.
         """
         self.directory = directory
         self.tickets = tickets
+        self.trial = trial
         self.accounts = accounts
         self.principal = principal
-        self._realm = principal.rpartition("@")[2]
+        self.realm = principal.rpartition("@")[2]
         self._allowed = [parse_service(each) for each in allowed_spns]
 
     def refusal(self, settings: KerberosSignOn, host: str) -> str:
@@ -75,7 +80,7 @@ class Kerberos:
             service = concrete(parse_service(settings.service_principal_name), host)
         except NameRefused as error:
             return str(error)
-        if not permits(self._allowed, service, self._realm):
+        if not permits(self._allowed, service, self.realm):
             return f"allowed_spns in this connector's file does not cover {service.name}"
         return ""
 
@@ -128,6 +133,10 @@ class KerberosMode(SignOn):
         if principal is None:
             raise SignOnError("Kerberos sign-on needs a signed-in user")
         return KerberosAttempt(self, principal, repeatable)
+
+    def explain(self, principal: Principal) -> Deferred[list[Step]]:
+        """See L{SignOn.explain}."""
+        return Deferred.fromCoroutine(Steps(self, principal).run())
 
     def negotiation(self, principal: Principal) -> Negotiation | Deferred[Negotiation]:
         """

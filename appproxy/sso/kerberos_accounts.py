@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from appproxy.directory.account import Account
 from appproxy.directory.directory import Directory
@@ -33,6 +33,9 @@ _KINDS: Final = {
 class Accounts:
     """
     Finds the account that a user is signed on as.
+
+    @ivar seconds: a clock that nobody sets.
+    @ivar now: the system's, seconds since 1970.
     """
 
     def __init__(
@@ -49,8 +52,8 @@ class Accounts:
         """
         self._directory = directory
         self._names = tuple(never_impersonate)
-        self._seconds = seconds
-        self._now = now
+        self.seconds = seconds
+        self.now = now
         self._never: frozenset[str] = frozenset()
         self._never_until = 0.0 if self._names else float("inf")
 
@@ -62,10 +65,19 @@ class Accounts:
         """
         asked = look_up(principal, login_identity)
         found = self._directory.find(_identity(asked))
-        if isinstance(found, Deferred) or self._seconds() >= self._never_until:
+        if isinstance(found, Deferred) or self.seconds() >= self._never_until:
             return Deferred.fromCoroutine(self._slowly(asked, found))
         self._check(asked, found)
         return found
+
+    def fresh(self, asked: LookUp) -> Deferred[Account]:
+        """
+        What the directory says now, whether or not the user may be signed on.
+
+        @return: fails with L{DirectoryError}.
+        """
+        found = self._directory.find(_identity(asked), fresh=True)
+        return found if isinstance(found, Deferred) else succeed(found)
 
     async def never_impersonated(self) -> frozenset[str]:
         """
@@ -73,12 +85,12 @@ class Accounts:
 
         @raise SignOnError: if they cannot be told: then nobody is.
         """
-        if self._seconds() >= self._never_until:
+        if self.seconds() >= self._never_until:
             try:
                 self._never = await self._directory.group_sids(self._names)
             except DirectoryError as error:
                 raise of_directory(error) from error
-            self._never_until = self._seconds() + NEVER_KEPT_SECONDS
+            self._never_until = self.seconds() + NEVER_KEPT_SECONDS
         return self._never
 
     async def _slowly(self, asked: LookUp, finding: Account | Deferred[Account]) -> Account:
@@ -91,7 +103,7 @@ class Accounts:
         return found
 
     def _check(self, asked: LookUp, found: Account) -> None:
-        problem = refusal(asked, found, self._never, self._now())
+        problem = refusal(asked, found, self._never, self.now())
         if problem is not None:
             raise problem
 

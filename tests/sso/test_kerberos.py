@@ -18,6 +18,7 @@ from appproxy.httpwire.field import field
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
 from appproxy.kerberos.names import LookUp, LookUpKind
 from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
+from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import SIGN_ON_REASONS
 from appproxy.model.sign_on import KerberosSignOn
@@ -137,6 +138,7 @@ class KerberosTests(SynchronousTestCase):
         self.kerberos = Kerberos(
             directory,
             cast(Tickets, self.tickets),
+            cast(Trial, None),
             self.accounts,
             "connector$@CORP.EXAMPLE",
             ["HTTP/*.corp.example"],
