@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from twisted.trial.unittest import SkipTest
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.support.active_directory.accounts import (
     DOMAIN,
@@ -24,6 +25,7 @@ from tests.integration.support.active_directory.accounts import (
     Wanted,
     crowd,
 )
+from tests.integration.support.active_directory.relay import ADDRESS as RELAY_ADDRESS
 from tests.integration.support.active_directory.relay import Relay
 from tests.integration.support.case import shared
 from tests.integration.support.certificates import TestAuthority
@@ -55,6 +57,20 @@ def need_active_directory() -> None:
     """
     if lacking := missing():
         raise SkipTest(f"a domain controller needs {', '.join(lacking)}")
+
+
+def use_krb5_config(case: SynchronousTestCase, path: Path) -> None:
+    """Let Kerberos in this process follow a file, for the time of a test."""
+    before = os.environ.get("KRB5_CONFIG")
+    os.environ["KRB5_CONFIG"] = str(path)
+    case.addCleanup(_restore, before)
+
+
+def _restore(krb5_config: str | None) -> None:
+    if krb5_config is None:
+        del os.environ["KRB5_CONFIG"]
+    else:
+        os.environ["KRB5_CONFIG"] = krb5_config
 
 
 def own_address() -> str:
@@ -127,7 +143,7 @@ class DomainController:
     @ivar folder: everything that it writes.
     @ivar authority: issues its certificates.
     @ivar ca_file: what clients of LDAP trust.
-    @ivar certificate: with its name and address in it.
+    @ivar certificate: with its name and address in it, and a relay's.
     @ivar krb5_config: for the environment variable C{KRB5_CONFIG}.
     @ivar process: while it runs.
     """
@@ -144,7 +160,7 @@ class DomainController:
             (self.folder / name).mkdir(parents=True)
         self.authority = TestAuthority(self.folder / "tls")
         self.ca_file = self.authority.ca_file
-        self.certificate = self.authority.issue(self.address, HOST)
+        self.certificate = self.authority.issue(self.address, HOST, RELAY_ADDRESS)
         self.krb5_config = self.krb5_config_for(self.address, KERBEROS_PORT)
         self._smb_conf = self.folder / "smb.conf"
         self._write_smb_conf(self.certificate)
@@ -216,6 +232,10 @@ class DomainController:
     def set_password(self, sam_account_name: str, password: str) -> None:
         """Keytabs made before hold a stale key from now on."""
         self.change(Wanted(passwords={sam_account_name: password}))
+
+    def change_password(self, sam_account_name: str) -> None:
+        """L{set_password}, to one that nobody had before."""
+        self.set_password(sam_account_name, f"N3w-{uuid.uuid4()}")
 
     def renew_keytab(self, name: str) -> None:
         """Write a keytab anew, with the keys of now."""
