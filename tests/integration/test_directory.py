@@ -36,10 +36,12 @@ from tests.integration.support.active_directory.accounts import (
     user,
 )
 from tests.integration.support.active_directory.controller import (
+    KERBEROS_PORT,
     LDAPS_PORT,
     DomainController,
     active_directory,
     need_active_directory,
+    need_gssapi,
     use_krb5_config,
 )
 from tests.integration.support.certificates import TestAuthority
@@ -69,6 +71,7 @@ class DirectoryCase(TestCase):
     def setUp(self) -> None:
         """Nothing is opened yet."""
         need_active_directory()
+        need_gssapi()
         self.domain: DomainController = active_directory()
         use_krb5_config(self, self.domain.krb5_config)
 
@@ -298,6 +301,15 @@ class BindTests(DirectoryCase):
             self.assertEqual(error.reason, "directory_tls")
             self.assertIn("certificate has expired", error.detail)
 
+    async def test_no_tls(self) -> None:
+        """Where StartTLS is refused there is no bind: neither password nor ticket is sent in the clear."""
+        self.addCleanup(self.domain.restart)
+        self.domain.restart(tls=False)
+        for settings in (self.simple(self.domain.ldap_url), self.settings(self.domain.ldap_url)):
+            error = await self.refusal(settings)
+            self.assertEqual(error.reason, "directory_tls")
+            self.assertIn("no TLS", error.detail)
+
     async def test_system_authorities(self) -> None:
         """Without a file of authorities the system's count, which do not know this one."""
         error = await self.refusal(self.simple(ca_file=None))
@@ -429,6 +441,22 @@ class OutageTests(DirectoryCase):
         directory = self.open(self.simple(through, self.domain.ldaps_url, step_timeout_seconds=1))
         await self.find(directory, sam("alice"))
         self.assertEqual(relay.connections, 1)
+        relay.fall_silent()
+        await self.find(directory, sam("carol"))
+
+    async def test_silent_kdc(self) -> None:
+        """A KDC that says nothing while a connection is bound keeps nobody longer than the deadline."""
+        relay = self.domain.relay(KERBEROS_PORT)
+        self.addCleanup(relay.stop)
+        use_krb5_config(self, self.domain.krb5_config_for(relay.address, relay.port))
+        relay.fall_silent()
+        directory = self.open(self.settings(deadline_seconds=1))
+        for each in [directory.find(sam(name)) for name in ("alice", "bsmith", "carol", "boss", "deputy")]:
+            self.assertEqual((await self.error_of(each)).reason, "directory_timeout")
+        relay.speak()
+        directory = self.open()
+        await self.find(directory, sam("alice"))
+        # A bound connection needs no KDC.
         relay.fall_silent()
         await self.find(directory, sam("carol"))
 

@@ -4,13 +4,14 @@ A domain controller: Samba, with its LDAP and Kerberos services alone.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,16 @@ def need_active_directory() -> None:
     """
     if lacking := missing():
         raise SkipTest(f"a domain controller needs {', '.join(lacking)}")
+
+
+def need_gssapi() -> None:
+    """
+    Skip a test where Python has no Kerberos: C{make test} builds it where there is a compiler.
+
+    @raise SkipTest: with the reason.
+    """
+    if importlib.util.find_spec("gssapi") is None:
+        raise SkipTest("not installed: gssapi")
 
 
 def use_krb5_config(case: SynchronousTestCase, path: Path) -> None:
@@ -201,11 +212,11 @@ class DomainController:
         """A relay before one of its ports; whoever starts it stops it."""
         return Relay(self.address, port)
 
-    def start(self) -> None:
-        """Start, and wait for all three services."""
+    def start(self, ports: Sequence[int] = (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT)) -> None:
+        """Start, and wait until these listen."""
         command = ("samba", "-s", self._smb_conf, "--interactive", "--model=single", "--debug-stdout")
         process = self.process = Running("samba", command, self.folder / "log")
-        for port in (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT):
+        for port in ports:
             process.wait_until(partial(answers, port, self.address), f"listens on {port}")
 
     def stop(self) -> None:
@@ -214,15 +225,16 @@ class DomainController:
             self.process.stop()
             self.process = None
 
-    def restart(self, certificate: Path | None = None) -> None:
+    def restart(self, certificate: Path | None = None, *, tls: bool = True) -> None:
         """
         Stop and start.
 
         @param certificate: key and chain in one file; its own again unless given.
+        @param tls: without, there is no LDAPS, and StartTLS is refused.
         """
         self.stop()
-        self._write_smb_conf(certificate or self.certificate)
-        self.start()
+        self._write_smb_conf(certificate or self.certificate, tls=tls)
+        self.start((KERBEROS_PORT, LDAP_PORT, LDAPS_PORT) if tls else (KERBEROS_PORT, LDAP_PORT))
 
     def change(self, wanted: Wanted) -> None:
         """Change the domain, whether it runs or not."""
@@ -256,8 +268,9 @@ class DomainController:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def _write_smb_conf(self, certificate: Path) -> None:
-        self._smb_conf.write_text(smb_conf(self.folder, self.address, certificate, self.ca_file))
+    def _write_smb_conf(self, certificate: Path, *, tls: bool = True) -> None:
+        text = smb_conf(self.folder, self.address, certificate, self.ca_file)
+        self._smb_conf.write_text(text if tls else text.replace("tls enabled = yes", "tls enabled = no"))
 
     def _provision(self) -> None:
         command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
