@@ -5,7 +5,7 @@ What is remembered of answers. Pure.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -45,10 +45,9 @@ class AnswerCache(Generic[T]):
         if len(self._answers) > self._maximum:
             self._answers.popitem(last=False)
 
-    def forget(self, matches: Callable[[Hashable, T], bool]) -> None:
-        """Remember what does not match."""
-        for key in [key for key, each in self._answers.items() if matches(key, each.value)]:
-            del self._answers[key]
+    def forget(self, key: Hashable) -> None:
+        """Remember this no longer."""
+        self._answers.pop(key, None)
 
     def clear(self) -> None:
         """Remember nothing."""

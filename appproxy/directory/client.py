@@ -20,6 +20,9 @@ IDLE_SECONDS: Final = 120.0
 AVOID_SECONDS: Final = 30.0
 """A server that failed is asked last for so long."""
 
+ATTEMPTS: Final = 2
+"""With a connection that was just made: a server may go away, or fall silent, once it has taken us."""
+
 _serial = itertools.count()
 
 
@@ -106,26 +109,28 @@ class Client:
 
         @raise DirectoryError: if no server answers, in time, or if one refuses.
         """
+        attempts = 0
         while True:
             session, fresh = self._take(call)
+            attempts += fresh
             try:
                 call.use(session)
                 found = session.search(base, query, scope, attributes, size_limit)
             except SessionLost as lost:
-                self._drop(session, lost.error, with_others=not fresh)
-                if fresh or self._clock() >= call.deadline:
+                self._drop(session, lost.error, fresh=fresh)
+                if attempts >= ATTEMPTS or self._clock() >= call.deadline:
                     raise lost.error from lost
-                continue
             except DirectoryError:
                 self._give_back(session)
                 raise
             except BaseException:
                 session.close()
                 raise
+            else:
+                self._give_back(session)
+                return found
             finally:
                 call.use(None)
-            self._give_back(session)
-            return found
 
     def close(self) -> None:
         """Close what is idle, and whatever is given back later."""
@@ -199,11 +204,17 @@ class Client:
             self._report(error)
         self._avoid_until[server] = now + AVOID_SECONDS
 
-    def _drop(self, session: Session, error: DirectoryError, *, with_others: bool) -> None:
-        """Where one idle connection turns out to be dead, the others to this server are too."""
+    def _drop(self, session: Session, error: DirectoryError, *, fresh: bool) -> None:
+        """
+        Give up a connection.
+
+        Where one idle connection turns out to be dead, the others to this server are too, but a server
+        that closed it may well take another one; one that is silent will not.
+        """
         session.close()
-        if not with_others:
+        if fresh or error.reason == "directory_timeout":
             self._failed_server(session.server, error)
+        if fresh:
             return
         with self._lock:
             dead = [each for each in self._idle if each.server == session.server]

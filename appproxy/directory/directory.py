@@ -193,7 +193,7 @@ class Directory:
             self._under_way.clear()
             return
         key = ("user", identity)
-        self._answers.forget(lambda each, _value: each == key)
+        self._answers.forget(key)
         self._under_way.pop(key, None)
 
     def close(self) -> None:

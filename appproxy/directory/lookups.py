@@ -17,13 +17,18 @@ from appproxy.directory.account import (
     ServiceAccount,
 )
 from appproxy.directory.errors import DirectoryError
-from appproxy.directory.filters import Identity, name_filter, spn_filter, user_filter
+from appproxy.directory.filters import Identity, IdentityKind, name_filter, spn_filter, user_filter
 from appproxy.directory.session import Scope
 from appproxy.directory.values import generalized_seconds, is_security_group, is_sid
 
 _ANY: Final = "(objectClass=*)"
 _TWO: Final = 2
 """Entries are enough to know that there are several."""
+
+_ALIKE: Final = 10
+"""Names that a directory takes for the same one: only one of them is meant."""
+
+_NAMES: Final = frozenset({IdentityKind.USER_PRINCIPAL_NAME, IdentityKind.SAM_ACCOUNT_NAME})
 
 _SHARED_CLASSES: Final = frozenset({"http", "www", "cifs", "ldap"})
 """Services that a HOST/ name stands for as well, by Active Directory's sPNMappings, as far as it matters."""
@@ -50,7 +55,8 @@ def find_account(search: Searches, base: str, identity: Identity) -> Account:
         query = user_filter(identity)
     except ValueError as error:
         raise DirectoryError("user_unknown", f"{identity}: {error}") from error
-    entry = _only(search(base, query, "SUBTREE", USER_ATTRIBUTES, _TWO), str(identity))
+    found = search(base, query, "SUBTREE", USER_ATTRIBUTES, _ALIKE)
+    entry = _only([each for each in found if _is_named(each, identity)], str(identity))
     try:
         # By its identifier: names may change between the two, and need other escapes here.
         groups = search(f"<SID={entry.sid()}>", _ANY, "BASE", (GROUP_ATTRIBUTE,))
@@ -137,6 +143,21 @@ def _sid_of(search: Searches, base: str, name: str) -> str:
         return entry.sid()
     except Incomplete as missing:
         raise DirectoryError("group_unknown", f"{name!r} has no {missing}") from missing
+
+
+def _is_named(entry: Entry, identity: Identity) -> bool:
+    """
+    Whether an entry has this very name.
+
+    A directory does not only ignore case: blanks at the end, accents, what follows a NUL. Whoever may
+    choose a name could make one that is somebody else's to the directory alone.
+    """
+    if identity.kind not in _NAMES:
+        return True
+    try:
+        return entry.text(identity.kind.value).lower() == identity.value.lower()
+    except Incomplete:
+        return False
 
 
 def _service(entry: Entry) -> ServiceAccount:

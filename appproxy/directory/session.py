@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import ldap3
-from ldap3.core.exceptions import LDAPException, LDAPPackageUnavailableError
+from ldap3.core.exceptions import LDAPException, LDAPPackageUnavailableError, LDAPStartTLSError
 
 from appproxy.directory.account import Entry
 from appproxy.directory.errors import DirectoryError, Reason
@@ -187,6 +187,8 @@ class Session:
             self._connection.open(read_server_info=False)
             if not self.server.tls_first:
                 self._connection.start_tls(read_server_info=False)
+        except LDAPStartTLSError as error:
+            raise self._error(*_of_handshake(self._tls.failure or OSError(_short(error)))) from error
         except (LDAPException, OSError) as error:
             if self._tls.failure is not None:
                 raise self._error(*_of_handshake(self._tls.failure)) from error

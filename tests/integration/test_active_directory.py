@@ -57,7 +57,7 @@ class ControllerTests(DomainTestCase):
         """A new password makes the keytab of before stale, until it is made anew."""
         keytab = self.domain.keytab("connplain")
         self.assertEqual(self.log_in("connplain$", keytab), "")
-        self.domain.set_password("connplain$", "An0ther-passw0rd!")
+        self.domain.change_password("connplain$")
         self.assertIn("reauthentication failed", self.log_in("connplain$", keytab))
         self.domain.renew_keytab("connplain")
         self.assertEqual(self.log_in("connplain$", keytab), "")

@@ -76,6 +76,7 @@ class Wanted:
 
     accounts: Sequence[Entry] = ()
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    distribution_groups: Sequence[str] = ()
     allowed_to_act: Mapping[str, str] = field(default_factory=dict)
     keytabs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict)

@@ -4,17 +4,19 @@ A domain controller: Samba, with its LDAP and Kerberos services alone.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from twisted.trial.unittest import SkipTest
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.support.active_directory.accounts import (
     DOMAIN,
@@ -24,6 +26,7 @@ from tests.integration.support.active_directory.accounts import (
     Wanted,
     crowd,
 )
+from tests.integration.support.active_directory.relay import ADDRESS as RELAY_ADDRESS
 from tests.integration.support.active_directory.relay import Relay
 from tests.integration.support.case import shared
 from tests.integration.support.certificates import TestAuthority
@@ -55,6 +58,30 @@ def need_active_directory() -> None:
     """
     if lacking := missing():
         raise SkipTest(f"a domain controller needs {', '.join(lacking)}")
+
+
+def need_gssapi() -> None:
+    """
+    Skip a test where Python has no Kerberos: C{make test} builds it where there is a compiler.
+
+    @raise SkipTest: with the reason.
+    """
+    if importlib.util.find_spec("gssapi") is None:
+        raise SkipTest("not installed: gssapi")
+
+
+def use_krb5_config(case: SynchronousTestCase, path: Path) -> None:
+    """Let Kerberos in this process follow a file, for the time of a test."""
+    before = os.environ.get("KRB5_CONFIG")
+    os.environ["KRB5_CONFIG"] = str(path)
+    case.addCleanup(_restore, before)
+
+
+def _restore(krb5_config: str | None) -> None:
+    if krb5_config is None:
+        del os.environ["KRB5_CONFIG"]
+    else:
+        os.environ["KRB5_CONFIG"] = krb5_config
 
 
 def own_address() -> str:
@@ -127,7 +154,7 @@ class DomainController:
     @ivar folder: everything that it writes.
     @ivar authority: issues its certificates.
     @ivar ca_file: what clients of LDAP trust.
-    @ivar certificate: with its name and address in it.
+    @ivar certificate: with its name and address in it, and a relay's.
     @ivar krb5_config: for the environment variable C{KRB5_CONFIG}.
     @ivar process: while it runs.
     """
@@ -144,7 +171,7 @@ class DomainController:
             (self.folder / name).mkdir(parents=True)
         self.authority = TestAuthority(self.folder / "tls")
         self.ca_file = self.authority.ca_file
-        self.certificate = self.authority.issue(self.address, HOST)
+        self.certificate = self.authority.issue(self.address, HOST, RELAY_ADDRESS)
         self.krb5_config = self.krb5_config_for(self.address, KERBEROS_PORT)
         self._smb_conf = self.folder / "smb.conf"
         self._write_smb_conf(self.certificate)
@@ -185,11 +212,11 @@ class DomainController:
         """A relay before one of its ports; whoever starts it stops it."""
         return Relay(self.address, port)
 
-    def start(self) -> None:
-        """Start, and wait for all three services."""
+    def start(self, ports: Sequence[int] = (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT)) -> None:
+        """Start, and wait until these listen."""
         command = ("samba", "-s", self._smb_conf, "--interactive", "--model=single", "--debug-stdout")
         process = self.process = Running("samba", command, self.folder / "log")
-        for port in (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT):
+        for port in ports:
             process.wait_until(partial(answers, port, self.address), f"listens on {port}")
 
     def stop(self) -> None:
@@ -198,15 +225,16 @@ class DomainController:
             self.process.stop()
             self.process = None
 
-    def restart(self, certificate: Path | None = None) -> None:
+    def restart(self, certificate: Path | None = None, *, tls: bool = True) -> None:
         """
         Stop and start.
 
         @param certificate: key and chain in one file; its own again unless given.
+        @param tls: without, there is no LDAPS, and StartTLS is refused.
         """
         self.stop()
-        self._write_smb_conf(certificate or self.certificate)
-        self.start()
+        self._write_smb_conf(certificate or self.certificate, tls=tls)
+        self.start((KERBEROS_PORT, LDAP_PORT, LDAPS_PORT) if tls else (KERBEROS_PORT, LDAP_PORT))
 
     def change(self, wanted: Wanted) -> None:
         """Change the domain, whether it runs or not."""
@@ -216,6 +244,10 @@ class DomainController:
     def set_password(self, sam_account_name: str, password: str) -> None:
         """Keytabs made before hold a stale key from now on."""
         self.change(Wanted(passwords={sam_account_name: password}))
+
+    def change_password(self, sam_account_name: str) -> None:
+        """L{set_password}, to one that nobody had before."""
+        self.set_password(sam_account_name, f"N3w-{uuid.uuid4()}")
 
     def renew_keytab(self, name: str) -> None:
         """Write a keytab anew, with the keys of now."""
@@ -236,8 +268,9 @@ class DomainController:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def _write_smb_conf(self, certificate: Path) -> None:
-        self._smb_conf.write_text(smb_conf(self.folder, self.address, certificate, self.ca_file))
+    def _write_smb_conf(self, certificate: Path, *, tls: bool = True) -> None:
+        text = smb_conf(self.folder, self.address, certificate, self.ca_file)
+        self._smb_conf.write_text(text if tls else text.replace("tls enabled = yes", "tls enabled = no"))
 
     def _provision(self) -> None:
         command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")

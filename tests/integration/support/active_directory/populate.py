@@ -90,6 +90,11 @@ class Domain:
             self.database.newgroup(name)
         self.add_values(name, "member", [str(self.find(member).dn) for member in members])
 
+    def distribution_group(self, name: str) -> None:
+        """Make one: its members' tokens do not have it."""
+        if self.find(name) is None:
+            self.database.newgroup(name, grouptype=dsdb.GTYPE_DISTRIBUTION_GLOBAL_GROUP)
+
     def add_values(self, name: str, attribute: str, values: Iterable[str]) -> None:
         """Add what is not there yet to an attribute of an account or a group."""
         entry = self.find(name)
@@ -127,6 +132,8 @@ def populate(domain: Domain, wanted: Mapping[str, Any]) -> None:
         domain.account(entry)
     for name, members in wanted["groups"].items():
         domain.group(name, members)
+    for name in wanted["distribution_groups"]:
+        domain.distribution_group(name)
     for name, values in wanted["service_names"].items():
         domain.add_values(name, "servicePrincipalName", values)
     for service, actor in wanted["allowed_to_act"].items():

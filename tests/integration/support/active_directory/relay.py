@@ -8,6 +8,7 @@ import asyncio
 import threading
 from typing import Final
 
+ADDRESS: Final = "127.0.0.1"
 READ_BYTES: Final = 65536
 BACKLOG: Final = 1024
 """All users of a crowd may come at once."""
@@ -29,7 +30,7 @@ class Relay:
 
         @param host: to whom it passes on.
         """
-        self.address = "127.0.0.1"
+        self.address = ADDRESS
         self.delay_seconds = delay_seconds
         self.connections = 0
         self._target = (host, port)
