@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from appproxy.connector.backend_connection import BackendConnection
@@ -27,17 +27,27 @@ CATALOG_WAIT_SECONDS: Final = 2.0
 
 
 class ExchangeServices:
-    """What all exchanges of one tunnel share."""
+    """
+    What all exchanges of one tunnel share.
 
-    __slots__ = ("catalog", "principals", "trails", "wheel")
+    @ivar explaining: held by the sign-on that is explained, of all tunnels'.
+    """
+
+    __slots__ = ("catalog", "explaining", "principals", "trails", "wheel")
 
     def __init__(
-        self, catalog: CatalogCopy, principals: dict[int, Principal], wheel: TimerWheel, trails: Trails
+        self,
+        catalog: CatalogCopy,
+        principals: dict[int, Principal],
+        wheel: TimerWheel,
+        trails: Trails,
+        explaining: DeferredLock,
     ) -> None:
         self.catalog = catalog
         self.principals = principals
         self.wheel = wheel
         self.trails = trails
+        self.explaining = explaining
 
 
 class Opener(Protocol):

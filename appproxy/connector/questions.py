@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from appproxy.connector.backend_connection import AnswerListener, BackendConnection
 from appproxy.connector.backend_request import allowed
 from appproxy.connector.dial import BackendError
+from appproxy.connector.explaining import Explanation
 from appproxy.connector.opening import ExchangeServices
 from appproxy.connector.pool import SHARED
 from appproxy.connector.request_head import request_head
@@ -38,12 +39,14 @@ def answer_question(services: ExchangeServices, stream: Stream, message: OpenMes
     """Answer a stream that is a question."""
     stream.handler = DEAF
     try:
-        method, target, _headers = unpack_request(message.head)
+        method, target, headers = unpack_request(message.head)
     except BadMessage as problem:
         stream.reset("bug", problem.rule)
         return
     if method == b"PROBE":
         Probe(services, stream, message).begin()
+    elif method == b"EXPLAIN":
+        Explanation(services, stream, message).begin(headers)
     elif method == b"TRACE":
         _tell_trail(services, stream, target[1:].decode("ascii"))
     else:

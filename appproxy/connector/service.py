@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.task import LoopingCall
 
 from appproxy.config.connector import ConnectorSettings
@@ -83,10 +83,11 @@ class ConnectorService(DaemonService):
         sign_ons = SignOns(settings.allowed_sso, self._kerberos())
         backends = self._backends(allow_list)
         trails = Trails(self.reactor.seconds)
+        explaining = DeferredLock()
 
         def make_end(address: str) -> TunnelEnd:
             catalog = CatalogCopy(allow_list, sign_ons, backends.pool)
-            return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served, trails)
+            return TunnelEnd(address, catalog, self._wheel, self, self._numbers.served, trails, explaining)
 
         try:
             supervisor = self._supervisor = Supervisor(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from appproxy.connector.exchange import BackendExchange
@@ -65,13 +66,17 @@ class TunnelEnd(TunnelListener):
         owner: TunnelOwner,
         served: Callable[[str], None],
         trails: Trails,
+        explaining: DeferredLock,
     ) -> None:
+        """
+        @param explaining: one for all tunnels of this connector.
+        """
         self.address = address
         self.catalog = catalog
         self._owner = owner
         self._served = served
         self._principals: dict[int, Principal] = {}
-        self._services = ExchangeServices(catalog, self._principals, wheel, trails)
+        self._services = ExchangeServices(catalog, self._principals, wheel, trails, explaining)
         self._session: TunnelSession | None = None
         self.software = ""
         self.leaving = False

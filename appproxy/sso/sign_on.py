@@ -69,6 +69,14 @@ class Attempt:
         """What of an answer's headers the user may see."""
         raise NotImplementedError
 
+    def proved(self) -> bool | None:
+        """
+        Whether the application has proved in its answer, after L{answered}, that it is the right one.
+
+        @return: L{None} where nobody looks for a proof.
+        """
+        return None
+
 
 class SignOn:
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -237,7 +237,13 @@ class Edge:
         allow_list = AllowList.parse(["*.corp.example", "10.0.0.0/8:80"], ["10.0.0.0/8"])
         self.catalog = CatalogCopy(allow_list, sign_ons or SignOns(["none", "headers"]), self.backends.pool)
         self.end = TunnelEnd(
-            "edge:443", self.catalog, self.wheel, self.owner, self.served.append, Trails(self.clock.seconds)
+            "edge:443",
+            self.catalog,
+            self.wheel,
+            self.owner,
+            self.served.append,
+            Trails(self.clock.seconds),
+            DeferredLock(),
         )
         self.listener = RecordingListener()
         self.session = TunnelSession("opener", TunnelSettings(), self.listener, lambda: None)

@@ -58,6 +58,10 @@ class Counted(Attempt):
         """All but one."""
         return blocks_of([each for each in fields_of(headers) if each.name != SECRET])
 
+    def proved(self) -> bool | None:
+        """As the mode says."""
+        return self._mode.proved
+
 
 class CountedMode(SignOn):
     """A mode that signs on each request."""
@@ -68,6 +72,7 @@ class CountedMode(SignOn):
         self.waiting: list[Deferred[None]] = []
         self.cancelled: list[Deferred[None]] = []
         self.before: Callable[[], object] = str
+        self.proved: bool | None = None
 
     def attempt(self, principal: Principal | None, repeatable: bool) -> Attempt:
         """One for each request."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -277,6 +277,7 @@ class Rig:
             self,
             lambda _application: self.served.append(connector),
             Trails(self.clock.seconds),
+            DeferredLock(),
         )
 
         def session(wake: Callable[[], None]) -> TunnelSession:
