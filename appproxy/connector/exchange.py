@@ -287,7 +287,8 @@ class BackendExchange(AnswerListener, StreamHandler):
         try:
             return signing.answered(head.status, head.blocks)
         except SignOnError as problem:
-            self.not_opened(problem.reason, str(problem))
+            if self._opening is not None:
+                self._opening.not_signed_on(problem)
             return None
 
     def _sign_on_anew(self, signing: SignOnSteps, clean: bool) -> None:

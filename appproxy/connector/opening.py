@@ -184,6 +184,7 @@ class Opening:
 
     def not_signed_on(self, problem: SignOnError) -> None:
         """This user cannot be signed on to this application."""
+        self._services.catalog.sign_on_failed(problem)
         self._owner.not_opened(problem.reason, str(problem))
 
     def bug(self, failure: Failure) -> None:

@@ -15,6 +15,7 @@ from appproxy.httpwire.field import field
 from appproxy.httpwire.rules import RequestRules
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
+from appproxy.sso.errors import SignOnError
 from appproxy.sso.modes import NoMode, SignOn, SignOns
 from appproxy.translate.translator import Translator
 
@@ -150,6 +151,10 @@ class CatalogCopy:
             served.pool.forget_user(number)
         if principal is not None:
             self._sign_ons.forget(principal)
+
+    def sign_on_failed(self, problem: SignOnError) -> None:
+        """A request could not be signed on."""
+        self._sign_ons.failed(problem)
 
     def close(self) -> None:
         """The tunnel is gone: so are its pools."""

@@ -4,6 +4,7 @@ The sign-on modes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ class NoMode(SignOn):
 class SignOns:
     """
     The sign-on of each application, as far as this connector's own file allows it.
+
+    @ivar failures: how many requests could not be signed on, by cause.
     """
 
     def __init__(self, allowed: Iterable[str], kerberos: Kerberos | None = None) -> None:
@@ -42,6 +45,7 @@ class SignOns:
         """
         self._allowed = frozenset(allowed)
         self._kerberos = kerberos
+        self.failures: Counter[str] = Counter()
 
     def refusal(self, backend: Backend) -> str:
         """Why this connector does not sign on to an application; empty if it does."""
@@ -63,6 +67,10 @@ class SignOns:
             assert self._kerberos is not None, "refused without"
             return self._kerberos.sign_on(sso, backend.internal_url.host)
         return NoMode()
+
+    def failed(self, problem: SignOnError) -> None:
+        """A request could not be signed on."""
+        self.failures[problem.cause or problem.reason] += 1
 
     def forget(self, principal: Principal) -> None:
         """A session of this user's ended."""
