@@ -238,6 +238,22 @@ class SigningTests(SynchronousTestCase):
         self.edge.say(OK)
         self.assertEqual([head[0] for head in answer.heads], [103, 200])
 
+    def test_upgrade(self) -> None:
+        """An upgrade is signed on like any other request, with its own check of the answer and its cookies."""
+        upgrade = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")]
+        answer = self.edge.request(headers=upgrade, user=1, principal=ADA, upgrade=True)
+        self.assertEqual(self.sent(), b"ada-1")
+        self.edge.say(ASKS)
+        self.assertEqual((answer.heads, self.sent()), ([], b"ada-2"))
+        self.edge.say(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"X-Secret: 1\r\nSet-Cookie: a=b\r\n\r\n"
+        )
+        self.assertEqual(answer.status, 101)
+        names = [each.name for each in answer.heads[0][2]]
+        self.assertIn(b"Set-Cookie", names)
+        self.assertNotIn(b"X-Secret", names)
+
     def test_stale_connection(self) -> None:
         """A request that goes again since its kept connection was closed is signed on anew."""
         self.ask()

@@ -196,6 +196,10 @@ class Installation:
         process.wait_for_line(READY)
         return process
 
+    def changed(self, name: str, settings: Settings) -> dict[str, Any]:
+        """The settings that a daemon was started with last, with changes."""
+        return merged(self._written[name][1], settings)
+
     def start_again(self, name: str) -> Running:
         """Start a daemon that ended, with the settings that it had; its log begins anew."""
         daemon, settings = self._written[name]
