@@ -239,7 +239,7 @@ class SigningTests(SynchronousTestCase):
         self.assertEqual([head[0] for head in answer.heads], [103, 200])
 
     def test_upgrade(self) -> None:
-        """An upgrade is signed on like any other request, with its own check of the answer and its cookies."""
+        """An upgrade is signed on like any other request; its answer is checked and keeps its cookies."""
         upgrade = [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")]
         answer = self.edge.request(headers=upgrade, user=1, principal=ADA, upgrade=True)
         self.assertEqual(self.sent(), b"ada-1")
