@@ -240,7 +240,7 @@ _AT_STAGE: Final[dict[tuple[Stage, Cause], Advice]] = {
         "Look for a proxy between connector and application that sends requests twice.",
     ),
     (_MUTUAL, Cause.clock_skew): Advice(
-        "The application's clock is more than five minutes off the domain's.", _CLOCK
+        "The clocks of the application and of the connector are more than five minutes apart.", _CLOCK
     ),
     (_MUTUAL, Cause.reply_missing): Advice(
         "The application answered without proving that it is {spn}.",

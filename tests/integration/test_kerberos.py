@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.support.active_directory.accounts import INTRANET, REALM, STALE, UNLISTED
-from tests.integration.support.kerberos import KerberosTestCase
+from tests.integration.support.kerberos_site import KerberosTestCase
 
 
 class SignOnTests(KerberosTestCase):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tests.integration.support.active_directory.accounts import REALM
 from tests.integration.support.active_directory.relay import Relay
 from tests.integration.support.browser import Browser
-from tests.integration.support.kerberos import PEOPLE, KerberosTestCase
+from tests.integration.support.kerberos_site import PEOPLE, KerberosTestCase
 from tests.integration.support.processes import NotReady, wait_until
 
 PARALLEL_REQUESTS: Final = 500
