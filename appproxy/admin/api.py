@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from appproxy.admin.changes import ApplyRequest, Changes, PlanRequest
 from appproxy.admin.errors import bad_request, not_found
+from appproxy.admin.explaining import ExplainRequest, Explanations
 from appproxy.admin.objects import Objects
 from appproxy.admin.peer import Peer
 from appproxy.admin.probes import ProbeRequest, Probes
@@ -63,6 +64,7 @@ class AdminApi:
         status: Status,
         probes: Probes,
         traces: Traces,
+        explanations: Explanations,
         objects: Mapping[str, Objects],
         revoke: Callable[[str, Peer], Awaitable[object]],
     ) -> None:
@@ -79,6 +81,9 @@ class AdminApi:
             ("GET", ("export",)): lambda call: changes.export(),
             ("GET", ("status",)): lambda call: status.show(),
             ("POST", ("probe",)): lambda call: probes.probe(call.read(ProbeRequest), call.peer),
+            ("POST", ("explain", "kerberos")): lambda call: explanations.kerberos(
+                call.read(ExplainRequest), call.peer
+            ),
             ("POST", ("tokens",)): lambda call: tokens.make(call.read(TokenRequest), call.peer),
         }
 

@@ -12,12 +12,19 @@ _log = Logger()
 
 
 def audit(
-    peer: Peer, action: str, audited: str, revision: int, before_hash: str = "", after_hash: str = ""
+    peer: Peer,
+    action: str,
+    audited: str,
+    revision: int,
+    before_hash: str = "",
+    after_hash: str = "",
+    **more: str,
 ) -> None:
     """
     Write one audit line.
 
     @param action: create, update, delete.
+    @param more: fields that only this action has.
     @param audited: what was changed, C{applications/wiki}.
     @param revision: the store's revision of the change.
     """
@@ -31,4 +38,5 @@ def audit(
         revision=revision,
         before_hash=before_hash,
         after_hash=after_hash,
+        **more,
     )

@@ -5,11 +5,13 @@ as in L{appproxy.admin.live}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+
+from appproxy.model.principal import Principal
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,24 @@ class ProbeOutcome:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class ExplainOutcome:
+    """
+    What came of each step of a sign-on.
+
+    @ivar transaction_id: under which the connector, and the application, log it.
+    @ivar steps: each with C{name}, C{outcome}, C{detail}, C{cause}, C{advice} and C{milliseconds}
+        (C{docs/tunnel.md}, section 14).
+    @ivar reason: why none was tried; empty if they were.
+    @ivar detail: the connector's words, or ours.
+    """
+
+    transaction_id: str
+    steps: Sequence[Mapping[str, object]] = ()
+    reason: str = ""
+    detail: str = ""
+
+
 class Connectors(Protocol):
     """Asks a connector through its tunnel."""
 
@@ -48,4 +68,14 @@ class Connectors(Protocol):
 
         @return: what it says (C{docs/tunnel.md}, section 14); empty if it knows nothing, C{reason}
             and C{detail} alone if it cannot be asked.
+        """
+
+    def explain(
+        self, connector: str, application: str, revision: int, principal: Principal
+    ) -> Deferred[ExplainOutcome]:
+        """
+        Have a connector try a user's sign-on to an application.
+
+        @param principal: with no more claims than the application needs.
+        @return: does not fail for anything that the connector or the application does.
         """

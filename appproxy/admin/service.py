@@ -15,7 +15,9 @@ from twisted.internet.interfaces import IListeningPort, IReactorThreads, IReacto
 from twisted.internet.threads import deferToThreadPool
 
 from appproxy.admin.api import AdminApi
+from appproxy.admin.asked_user import live_principal
 from appproxy.admin.changes import Changes, InThread
+from appproxy.admin.explaining import Explanations
 from appproxy.admin.listening import listen
 from appproxy.admin.live import LiveWatch, StatusSource
 from appproxy.admin.objects import (
@@ -98,6 +100,12 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
         Status(clock, around.feed, around.connectors, source, around.expiries, around.rejected),
         Probes(clock, around.feed, around.connectors, around.questions),
         Traces(clock, around.recent, around.connectors, around.questions, around.log_place),
+        Explanations(
+            around.feed,
+            around.connectors,
+            around.questions,
+            lambda user: live_principal(store, around.sealer, user, clock.seconds()),
+        ),
         objects,
         connectors.revoke,
     )

@@ -84,8 +84,12 @@ class AdminClient:
         return self._ask("GET", path, None)
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """Ask with more words; raises as L{get}."""
-        return self._ask("POST", (path,), body)
+        """
+        Ask with more words; raises as L{get}.
+
+        @param path: of ours; its parts have no slash.
+        """
+        return self._ask("POST", tuple(path.split("/")), body)
 
     def order(self, *path: str) -> Any:
         """Have something done that needs no more words; raises as L{get}."""

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "enroll": ("enroll:enroll_command", "Make this machine a connector or relay."),
     "status": ("status:status", "Show the edge, its tunnels and certificates."),
     "trace": ("trace:trace", "Show what became of a request."),
+    "explain": ("explain:explain", "Try a user's sign-on step by step."),
     "schema": ("schema:schema", "Print the JSON Schema of a file."),
     "completion": ("completion:completion", "Print the shell's completion script."),
     "version": ("version:version", "Print the version."),

@@ -21,6 +21,7 @@ from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
 from appproxy.httpwire.wire_heads import pack_request
+from appproxy.model.advice import advice
 from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.sign_on import Step
@@ -127,7 +128,8 @@ class FirstPage(AnswerListener):
 
     def not_signed_on(self, problem: SignOnError) -> None:
         """This user cannot be signed on to this application."""
-        self._fail(problem.reason, str(problem))
+        words = self._served.sign_on.advise(problem) or advice(problem.reason)
+        self._tell(failed(problem.cause or problem.reason, str(problem), self._milliseconds, words))
 
     # -- the connection
 
@@ -162,7 +164,7 @@ class FirstPage(AnswerListener):
             if signing is not None and signing.answered(head.status, head.blocks) is None:
                 return
         except SignOnError as problem:
-            self._fail(problem.reason, str(problem))
+            self.not_signed_on(problem)
             return
         if self._method == b"HEAD" and head.status in _NO_HEAD:
             self._let_go()
@@ -214,7 +216,7 @@ class FirstPage(AnswerListener):
         return (self._seconds() - self._began) * 1000
 
     def _fail(self, reason: str, detail: str) -> None:
-        self._tell(failed(reason, detail, self._milliseconds))
+        self._tell(failed(reason, detail, self._milliseconds, advice(reason)))
 
     def _tell(self, step: Step) -> None:
         told, self._told = self._told, None

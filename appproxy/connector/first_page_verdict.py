@@ -9,7 +9,6 @@ from typing import Final
 
 from appproxy.httpwire.authentication import WWW_AUTHENTICATE
 from appproxy.httpwire.block import Blocks, fields_of
-from appproxy.model.advice import advice
 from appproxy.sso.sign_on import Step
 
 ANSWER: Final = "the application's answer"
@@ -25,14 +24,13 @@ _NEGOTIATE: Final = "negotiate"
 _scheme: Final = re.compile(rb"(?:^|,)\s*([A-Za-z0-9._-]{1,40})(?=\s*(?:,|$)|\s+[^=\s])").findall
 
 
-def failed(cause: str, detail: str, milliseconds: float, words: str = "") -> Step:
+def failed(cause: str, detail: str, milliseconds: float, words: str) -> Step:
     """
-    There was no answer that would say anything.
+    The step, failed.
 
-    @param cause: a reason, as of a request.
-    @param words: in place of what operators are told of that reason elsewhere.
+    @param words: what an administrator does about it.
     """
-    return Step(ANSWER, "failed", detail, cause, words or advice(cause), milliseconds)
+    return Step(ANSWER, "failed", detail, cause, words, milliseconds)
 
 
 def verdict(asked: str, status: int, headers: Blocks, proved: bool | None, milliseconds: float) -> Step:

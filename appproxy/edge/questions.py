@@ -11,16 +11,24 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from appproxy.admin.questions import ProbeOutcome
+from appproxy.admin.questions import ExplainOutcome, ProbeOutcome
+from appproxy.edge.explained import steps_of
 from appproxy.edge.tunnels import Tunnels
+from appproxy.httpwire.field import Field
+from appproxy.model.principal import Principal
 from appproxy.observe.transaction import TransactionIds
 from appproxy.relay.question import Answer, QuestionFailed, ask, question
+from appproxy.tunnel.questions import principal_header
 
 PROBE_SECONDS: Final = 5.0
 """For a connection and an answer. Whoever is slower is worth a word, even if users wait for it."""
 
 TRAIL_SECONDS: Final = 3.0
 """For a look into a connector's memory."""
+
+
+EXPLAIN_SECONDS: Final = 30.0
+"""For a sign-on step by step, and for the turn to be tried: a silent KDC is given up after 27 s."""
 
 
 class TunnelQuestions:
@@ -43,8 +51,9 @@ class TunnelQuestions:
         revision: int,
         seconds: float,
         id_: str,
+        *headers: Field,
     ) -> Answer:
-        message = question(method, target, connector, application, revision, id_, seconds)
+        message = question(method, target, connector, application, revision, id_, seconds, *headers)
         return await ask(self._clock, self._tunnels.link_to(connector), message)
 
     def probe(self, connector: str, application: str, revision: int) -> Deferred[ProbeOutcome]:
@@ -75,6 +84,31 @@ class TunnelQuestions:
         except QuestionFailed as failed:
             return {"reason": failed.reason, "detail": failed.detail}
         return _trail_of(answer.body) if answer.status == 200 else {}
+
+    def explain(
+        self, connector: str, application: str, revision: int, principal: Principal
+    ) -> Deferred[ExplainOutcome]:
+        """See L{appproxy.admin.questions.Connectors.explain}."""
+        return Deferred.fromCoroutine(self._explain(connector, application, revision, principal))
+
+    async def _explain(
+        self, connector: str, application: str, revision: int, principal: Principal
+    ) -> ExplainOutcome:
+        id_, user = self._new_id(), principal_header(principal)
+        try:
+            answer = await self._ask(
+                b"EXPLAIN", "/", connector, application, revision, EXPLAIN_SECONDS, id_, user
+            )
+        except QuestionFailed as failed:
+            if failed.reason == "bug" and failed.detail:
+                return ExplainOutcome(id_, reason="no_questions", detail="it does not know this question")
+            return ExplainOutcome(id_, reason=failed.reason, detail=failed.detail)
+        if answer.status == 404:
+            return ExplainOutcome(id_, reason="no_steps")
+        steps = steps_of(answer.body) if answer.status == 200 else []
+        if not steps:
+            return ExplainOutcome(id_, reason="tunnel_lost", detail="not an answer of a connector")
+        return ExplainOutcome(id_, steps)
 
 
 _TRAIL: Final[Mapping[str, type | tuple[type, ...]]] = {

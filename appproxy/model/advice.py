@@ -67,6 +67,8 @@ ADVICE: Final[dict[str, str]] = {
     "client_gone": "The client closed its connection before the answer was complete.",
     "cancelled": "The request was given up.",
     # Of questions alone
+    "busy": "The connector explains one sign-on at a time, and others wait already: ask again in a minute.",
+    "no_steps": "The connector has no steps to try for the sign-on of this application: update it.",
     "no_questions": "This connector, or the relay before it, is of an older version: update it to ask it.",
 }
 """By reason. Reasons of C{BadRequest} and its like are rules' names and have none of their own."""

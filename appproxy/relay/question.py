@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from appproxy.httpwire.block import Blocks, blocks_of, fields_of
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.field import field
+from appproxy.httpwire.field import Field, field
 from appproxy.httpwire.wire_heads import pack_request, unpack_request, unpack_response
 from appproxy.relay.link import ConnectorLink
 from appproxy.relay.relay_link import RelayLink
@@ -71,13 +71,16 @@ def question(
     revision: int,
     transaction_id: str,
     deadline_seconds: float,
+    *headers: Field,
 ) -> OpenMessage:
     """
     The OPEN of a question.
 
     @param transaction_id: of the question itself.
+    @param headers: what more it has to say.
     """
-    head = pack_request(method, target.encode(), blocks_of([field(CONNECTOR, connector.encode())]))
+    blocks = blocks_of([field(CONNECTOR, connector.encode()), *headers])
+    head = pack_request(method, target.encode(), blocks)
     deadline_ms = int(deadline_seconds * 1000)
     return OpenMessage(
         deadline_ms,

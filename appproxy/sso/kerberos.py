@@ -17,6 +17,7 @@ from appproxy.directory.errors import DirectoryError
 from appproxy.httpwire.block import Blocks, blocks_of, fields_of
 from appproxy.httpwire.field import Fields, field
 from appproxy.httpwire.names import WWW_AUTHENTICATE
+from appproxy.kerberos.advice import advise
 from appproxy.kerberos.bad_option import explain_bad_option
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
 from appproxy.kerberos.names import NameRefused, account_principal
@@ -152,6 +153,15 @@ class KerberosMode(SignOn):
             return Deferred.fromCoroutine(self._got(negotiation, account))
         return negotiation
 
+    def advise(self, problem: SignOnError) -> str:
+        """See L{SignOn.advise}."""
+        error = problem.__cause__
+        if not isinstance(error, KerberosError) or error.cause.value != problem.cause:
+            return ""
+        own, _, realm = self.means.principal.rpartition("@")
+        meaning, remedy = advise(error, account=own, realm=realm, spn=self.service.name)
+        return f"{meaning} {remedy}"
+
     def replace_ticket(self, principal: Principal) -> bool:
         """The application does not take the user's ticket: whether another one may help."""
         return self.means.tickets.replace(principal.issuer, principal.subject, self._spn)
@@ -192,6 +202,7 @@ class KerberosAttempt(Attempt):
         self._waits_for_401 = settings.send == "after_401" and repeatable and not self._must_prove
         self._negotiation: Negotiation | None = None
         self._tried = 0
+        self._proved: bool | None = None
         self.headers: Fields = []
 
     def prepare(self) -> Deferred[None] | None:
@@ -223,6 +234,10 @@ class KerberosAttempt(Attempt):
         if not any(_challenges(headers)):
             return headers
         return blocks_of([each for each in fields_of(headers) if each.kind != WWW_AUTHENTICATE])
+
+    def proved(self) -> bool | None:
+        """See L{Attempt.proved}."""
+        return self._proved
 
     def _take(self, negotiation: Negotiation) -> None:
         self._negotiation = negotiation
@@ -257,12 +272,14 @@ class KerberosAttempt(Attempt):
     def _verify(self, negotiation: Negotiation, challenges: list[bytes]) -> None:
         if self._mode.settings.mutual_authentication == "off":
             return
+        self._proved = False
         if not self._must_prove and not _proves(challenges):
             return
         try:
             negotiation.verify(*challenges)
         except KerberosError as error:
             raise of_kerberos(error) from error
+        self._proved = True
 
 
 def _proves(challenges: list[bytes]) -> bool:

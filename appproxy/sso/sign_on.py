@@ -15,6 +15,7 @@ from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.field import Fields
 from appproxy.httpwire.names import Name, plain_names
 from appproxy.model.principal import Principal
+from appproxy.sso.errors import SignOnError
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,11 @@ class SignOn:
         @return: what came of each step (it does not fail); L{None} where there are no steps.
         """
         return None
+
+    def advise(self, problem: SignOnError) -> str:
+        """
+        What an administrator does about a failure.
+
+        @return: empty where there is nothing to add to the reason's own advice.
+        """
+        return ""

@@ -16,10 +16,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.admin.peer import Peer
-from appproxy.admin.questions import ProbeOutcome
+from appproxy.admin.questions import ExplainOutcome, ProbeOutcome
 from appproxy.admin.service import Surroundings
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.model.application import Connector
+from appproxy.model.principal import Principal
 from appproxy.observe.recent import Recent
 from appproxy.pki.authority import Authority
 from appproxy.store.istore import IStore, Put
@@ -82,6 +83,8 @@ class Asked:
 
     @ivar outcomes: of probes, by connector and application; a pair that is not there answers 200.
     @ivar trails: what each connector says of any request.
+    @ivar explanations: what each connector says of any sign-on; one that is not there has one good step.
+    @ivar explained: every sign-on that was to be explained, in order.
     @ivar probed: every probe, in order.
     @ivar held: answers that wait, while C{hold} is set.
     """
@@ -89,6 +92,8 @@ class Asked:
     def __init__(self) -> None:
         self.outcomes: dict[tuple[str, str], ProbeOutcome] = {}
         self.trails: dict[str, Mapping[str, object]] = {}
+        self.explanations: dict[str, ExplainOutcome] = {}
+        self.explained: list[tuple[str, str, int, Principal]] = []
         self.probed: list[tuple[str, str, int]] = []
         self.hold = False
         self.held: list[tuple[Deferred[ProbeOutcome], ProbeOutcome]] = []
@@ -111,6 +116,19 @@ class Asked:
     def trail(self, connector: str, application: str, transaction_id: str) -> Deferred[Mapping[str, object]]:
         """As the test wants it."""
         return succeed(self.trails.get(connector, {}))
+
+    def explain(
+        self, connector: str, application: str, revision: int, principal: Principal
+    ) -> Deferred[ExplainOutcome]:
+        """As the test wants it."""
+        self.explained.append((connector, application, revision, principal))
+        return succeed(self.explanations.get(connector, ExplainOutcome("E" * 26, [step("the clock")])))
+
+
+def step(name: str, outcome: str = "ok", cause: str = "", **words: str) -> dict[str, object]:
+    """One step of a sign-on, as a connector tells it."""
+    texts = {"detail": "", "advice": "", **words}
+    return {"name": name, "outcome": outcome, "cause": cause, "milliseconds": 1.5, **texts}
 
 
 class Edge:

@@ -48,6 +48,10 @@ class ExplainedMode(CountedMode):
         self.trying: list[Deferred[list[Step]]] = []
         self.given_up: list[Deferred[list[Step]]] = []
 
+    def advise(self, problem: SignOnError) -> str:
+        """Of one cause alone."""
+        return "Drink it." if problem.cause == "tea" else ""
+
     def explain(self, principal: Principal) -> Deferred[list[Step]] | None:
         """As the test wants it."""
         self.asked.append(principal)
@@ -328,10 +332,12 @@ class FirstPageTests(ExplainingTestCase):
     def test_no_sign_on(self) -> None:
         """A ticket that cannot be had after all fails it, too, and nothing is sent."""
         self.mode.holds = True
-        answer = self.ask()
-        self.mode.waiting.pop().errback(SignOnError("no ticket", "sso_timeout"))
-        self.edge.pump()
-        self.assertEqual(self.last(answer)["cause"], "sso_timeout")
+        for cause, told, words in (("", "sso_timeout", "kerberos.deadline"), ("tea", "tea", "Drink it.")):
+            answer = self.ask()
+            self.mode.waiting.pop().errback(SignOnError("no ticket", "sso_timeout", cause))
+            self.edge.pump()
+            self.assertEqual(self.last(answer)["cause"], told)
+            self.assertIn(words, self.last(answer)["advice"])
         self.assertEqual(self.edge.backends.transports, [])
 
     def test_no_answer(self) -> None:

@@ -23,7 +23,7 @@ from appproxy.model.principal import Principal
 from appproxy.model.refusal import SIGN_ON_REASONS
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
-from appproxy.sso.kerberos import Kerberos
+from appproxy.sso.kerberos import Kerberos, KerberosMode
 from appproxy.sso.kerberos_accounts import NEVER_KEPT_SECONDS, Accounts, refusal
 from appproxy.sso.kerberos_errors import of_directory, of_kerberos
 from appproxy.sso.sign_on import Attempt
@@ -146,10 +146,14 @@ class KerberosTests(SynchronousTestCase):
 
     def attempt(self, principal: Principal = ADA, repeatable: bool = True, **settings: Any) -> Attempt:
         """The sign-on of one request."""
+        return self.mode(**settings).attempt(principal, repeatable)
+
+    def mode(self, **settings: Any) -> KerberosMode:
+        """The sign-on to one application."""
         spn = settings.pop("spn", "HTTP/wiki.corp.example")
         sso = KerberosSignOn(mode="kerberos", service_principal_name=spn, **settings)
         self.assertEqual(self.kerberos.refusal(sso, "wiki.corp.example"), "")
-        return self.kerberos.sign_on(sso, "wiki.corp.example").attempt(principal, repeatable)
+        return self.kerberos.sign_on(sso, "wiki.corp.example")
 
     def prepared(self, attempt: Attempt) -> list[bytes]:
         """Its headers, which have to be there now."""
@@ -312,6 +316,27 @@ class KerberosTests(SynchronousTestCase):
         self.prepared(attempt)
         error = self.assertRaises(SignOnError, attempt.answered, 200, asks(b"YmFk"))
         self.assertEqual((error.reason, error.cause), ("sso_failed", "wrong_key"))
+
+    def test_proved(self) -> None:
+        """Whether the application proved itself is known, unless nobody looks for that."""
+        for answer, expected, mutual in (
+            (asks(GOOD), True, "offered"),
+            (asks(), False, "offered"),
+            (asks(GOOD), None, "off"),
+        ):
+            attempt = self.attempt(mutual_authentication=mutual)
+            self.prepared(attempt)
+            attempt.answered(200, answer)
+            self.assertEqual(attempt.proved(), expected)
+
+    def test_advice(self) -> None:
+        """Of a failure of Kerberos's, an administrator is told what to do, with the names to do it with."""
+        mode = self.mode()
+        attempt = mode.attempt(ADA, True)
+        self.prepared(attempt)
+        error = self.assertRaises(SignOnError, attempt.answered, 200, asks(b"YmFk"))
+        self.assertIn("HTTP/wiki.corp.example", mode.advise(error))
+        self.assertEqual(mode.advise(SignOnError("no account", "sso_user", "user_unknown")), "")
 
     def test_malformed_proof(self) -> None:
         """What is no token at all is a wrong proof."""
