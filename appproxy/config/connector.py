@@ -25,7 +25,8 @@ from appproxy.config.fields import (
 from appproxy.config.secrets import SecretUnavailable, read_secret
 from appproxy.model.problems import Problem
 from appproxy.model.schema import Model
-from appproxy.model.sign_on import PLANNED_SIGN_ON_MODES, service_principal_name
+from appproxy.model.service_name import check_realm
+from appproxy.model.sign_on import PLANNED_SIGN_ON_MODES, web_service_name
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.connect_proxy import ConnectProxy
 
@@ -44,7 +45,7 @@ def _sign_on_mode(value: object) -> object:
 SignOnMode = Annotated[Literal["none", "headers", "kerberos"], BeforeValidator(_sign_on_mode)]
 
 _DIRECTORY_SERVER: Final = re.compile(r"ldaps?://(?P<authority>(?:\[[^\]/]+\]|[^/:@\s]+)(?P<port>:\d+)?)/?\Z")
-_PRINCIPAL: Final = re.compile(r"[^@\\\s]+@[A-Za-z0-9][A-Za-z0-9.-]*\Z")
+_ACCOUNT: Final = re.compile(r"[^@\\\s]+\Z")
 
 
 def _proxy_url(value: str) -> str:
@@ -62,8 +63,11 @@ def _directory_server(value: str) -> str:
 
 
 def _principal(value: str) -> str:
-    if value and not _PRINCIPAL.match(value):
+    name, at, realm = value.rpartition("@")
+    if value and (not name or not at or not _ACCOUNT.match(name)):
         raise ValueError('write the account and its realm, such as "appproxy-svc@CORP.EXAMPLE"')
+    if value:
+        check_realm(realm)
     return value
 
 
@@ -193,7 +197,7 @@ class ConnectorSettings(Model):
         "fc00::/7",
     )
     allowed_sso: tuple[SignOnMode, ...] = ("none", "headers")
-    allowed_spns: tuple[Annotated[str, AfterValidator(service_principal_name)], ...] = ()
+    allowed_spns: tuple[Annotated[str, AfterValidator(web_service_name)], ...] = ()
     never_impersonate: tuple[Annotated[str, Field(min_length=1)], ...] = ("Domain Admins",)
     proxy: ProxySettings = ProxySettings()
     backend: BackendSettings = BackendSettings()

@@ -33,7 +33,6 @@ from appproxy.kerberos.causes import (
     cause_of,
 )
 from appproxy.kerberos.keytab import check_keytab
-from appproxy.kerberos.names import check_realm
 from appproxy.kerberos.negotiate import read_challenges, write_token
 from appproxy.kerberos.spnego import (
     MECHANISMS,
@@ -43,6 +42,7 @@ from appproxy.kerberos.spnego import (
     read_response,
     wrap,
 )
+from appproxy.model.service_name import check_realm
 
 KRB5: Final = gssapi.MechType.kerberos
 PRINCIPAL: Final = gssapi.NameType.kerberos_principal

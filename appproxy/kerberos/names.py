@@ -13,19 +13,8 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from appproxy.model.principal import Principal
-
-
-class LoginIdentity(Enum):
-    """
-    The delegated login identity: which of the user's names an application is told. The values are
-    those of C{kerberosSignOnMappingAttributeType}.
-    """
-
-    user_principal_name = "userPrincipalName"
-    on_premises_user_principal_name = "onPremisesUserPrincipalName"
-    user_principal_username = "userPrincipalUsername"
-    on_premises_user_principal_username = "onPremisesUserPrincipalUsername"
-    on_premises_sam_account_name = "onPremisesSAMAccountName"
+from appproxy.model.service_name import NameRefused, check_realm
+from appproxy.model.sign_on import LoginIdentity
 
 
 class LookUpKind(Enum):
@@ -45,10 +34,6 @@ class LookUp(NamedTuple):
     value: str
 
 
-class NameRefused(ValueError):
-    """This user has no name that could be asked for. The text says which and why, and quotes none."""
-
-
 MAXIMUM_UPN: Final = 1024
 """What Active Directory stores (C{rangeUpper} of C{userPrincipalName})."""
 
@@ -61,8 +46,6 @@ _FORBIDDEN_IN_SAM: Final = frozenset('"[]:;|=+*?<>,')
 
 _GUEST: Final = re.compile(r"#ext#@", re.IGNORECASE)
 """In the UPN of a guest in Entra: C{ada_example.org#EXT#@contoso.onmicrosoft.com}."""
-
-_REALM: Final = re.compile(r"[A-Z0-9_](?:[A-Z0-9._-]{0,253}[A-Z0-9_])?")
 
 
 def look_up_for(principal: Principal, identity: LoginIdentity) -> LookUp:
@@ -77,15 +60,15 @@ def look_up_for(principal: Principal, identity: LoginIdentity) -> LookUp:
     if _GUEST.search(upn):
         return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
     match identity:
-        case LoginIdentity.user_principal_name:
+        case "user_principal_name":
             return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
-        case LoginIdentity.on_premises_user_principal_name:
+        case "on_premises_user_principal_name":
             return LookUp(LookUpKind.on_premises_user_principal_name, _on_premises_upn(principal))
-        case LoginIdentity.user_principal_username:
+        case "user_principal_username":
             return _user_part(check_upn(upn, "user_principal_name"), "user_principal_name")
-        case LoginIdentity.on_premises_user_principal_username:
+        case "on_premises_user_principal_username":
             return _user_part(_on_premises_upn(principal), "on_premises_user_principal_name")
-        case LoginIdentity.on_premises_sam_account_name:
+        case "on_premises_sam_account_name":
             name = "on_premises_sam_account_name"
             return LookUp(
                 LookUpKind.sam_account_name, check_sam(principal.on_premises_sam_account_name, name)
@@ -100,15 +83,6 @@ def is_answer(asked: LookUp, found: str) -> bool:
     finds may be somebody else's.
     """
     return unicodedata.normalize("NFC", found).lower() == asked.value.lower()
-
-
-def claims_for(identity: LoginIdentity) -> frozenset[str]:
-    """The claims that L{look_up_for} reads: what a connector has to be told of the user."""
-    if identity in (LoginIdentity.user_principal_name, LoginIdentity.user_principal_username):
-        return frozenset({"user_principal_name"})
-    if identity is LoginIdentity.on_premises_sam_account_name:
-        return frozenset({"user_principal_name", "on_premises_sam_account_name"})
-    return frozenset({"user_principal_name", "on_premises_user_principal_name"})
 
 
 def _on_premises_upn(principal: Principal) -> str:
@@ -155,17 +129,6 @@ def check_sam(value: str, what: str) -> str:
     if value[-1] in "$.":
         raise NameRefused(f"{what} ends in {value[-1]}: that is no user")
     return value
-
-
-def check_realm(realm: str) -> str:
-    """
-    A Kerberos realm as it is: a domain in capitals.
-
-    @raise NameRefused: if it is none.
-    """
-    if not _REALM.fullmatch(realm) or ".." in realm:
-        raise NameRefused("a realm is a domain's name in capitals: CORP.EXAMPLE.COM")
-    return realm
 
 
 def account_principal(sam_account_name: str, realm: str) -> str:

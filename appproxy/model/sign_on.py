@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from appproxy.model.principal import CLAIM_NAMES
 from appproxy.model.schema import Model
+from appproxy.model.service_name import parse_service
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _RESERVED_HEADERS: Final = re.compile(
@@ -98,23 +99,22 @@ CLAIM_OF_LOGIN_IDENTITY: Final[dict[LoginIdentity, str]] = {
     "on_premises_user_principal_username": "on_premises_user_principal_name",
     "on_premises_sam_account_name": "on_premises_sam_account_name",
 }
-"""Where each comes from. Users whose claim is empty (guests) are found by their user principal name."""
-
-_SERVICE_NAME: Final = re.compile(
-    r"(?:HTTP|http)/(?:\*\.)?(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\Z"
-)
+"""Where each comes from. Guests have no name on the premises: it is their user principal name for all."""
 
 
-def service_principal_name(value: str) -> str:
+def web_service_name(value: str) -> str:
     """
     The name of a web application in Kerberos: C{HTTP/host}, or C{HTTP/*.domain}.
 
     @raise ValueError: if it is something else.
     """
-    if not _SERVICE_NAME.match(value):
-        raise ValueError('write "HTTP/" and a host name, such as "HTTP/intranet.corp.example"')
-    service, _, host = value.partition("/")
-    return f"{service.upper()}/{host}"
+    try:
+        service = parse_service(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; write "HTTP/" and a host name') from None
+    if service.service_class.upper() != "HTTP":
+        raise ValueError('a web application\'s service is called "HTTP/" and its host name')
+    return str(service._replace(service_class="HTTP"))
 
 
 class KerberosSignOn(Model):
@@ -131,7 +131,7 @@ class KerberosSignOn(Model):
     """
 
     mode: Literal["kerberos"]
-    service_principal_name: Annotated[str, AfterValidator(service_principal_name)]
+    service_principal_name: Annotated[str, AfterValidator(web_service_name)]
     login_identity: LoginIdentity = "user_principal_name"
     token: Literal["spnego", "kerberos"] = "spnego"
     send: Literal["first", "after_401"] = "first"

@@ -20,13 +20,13 @@ from appproxy.httpwire.names import WWW_AUTHENTICATE
 from appproxy.kerberos.advice import advise
 from appproxy.kerberos.bad_option import explain_bad_option
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
-from appproxy.kerberos.names import NameRefused, account_principal
+from appproxy.kerberos.names import account_principal
 from appproxy.kerberos.negotiate import read_challenges
-from appproxy.kerberos.services import Service, concrete, parse_service, permits
 from appproxy.kerberos.spnego import SpnegoError
 from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
 from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
+from appproxy.model.service_name import NameRefused, Service, concrete, parse_service, permits
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_accounts import Accounts

@@ -13,9 +13,9 @@ from appproxy.directory.account import Account
 from appproxy.directory.directory import Directory
 from appproxy.directory.errors import DirectoryError
 from appproxy.directory.filters import Identity, IdentityKind
-from appproxy.kerberos import names
-from appproxy.kerberos.names import LookUp, LookUpKind, NameRefused, is_answer, look_up_for
+from appproxy.kerberos.names import LookUp, LookUpKind, is_answer, look_up_for
 from appproxy.model.principal import Principal
+from appproxy.model.service_name import NameRefused
 from appproxy.model.sign_on import LoginIdentity
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_errors import of_directory
@@ -115,7 +115,7 @@ def look_up(principal: Principal, login_identity: LoginIdentity) -> LookUp:
     @raise SignOnError: if the user has no such name, or it is not safe.
     """
     try:
-        return look_up_for(principal, names.LoginIdentity[login_identity])
+        return look_up_for(principal, login_identity)
     except NameRefused as error:
         raise SignOnError(str(error), "sso_user", "name_refused") from error
 

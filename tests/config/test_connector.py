@@ -79,8 +79,8 @@ class ConnectorTests(SynchronousTestCase):
     def test_kerberos_sections(self) -> None:
         """Security row 45: each wrong value is named with its line and with what would be right."""
         for right, wrong, said in (
-            ('"HTTP/*.corp.example"', '"HTTP/*"', 'allowed_spns[0]: write "HTTP/" and a host name'),
-            ('"HTTP/*.corp.example"', '"cifs/a.corp"', 'allowed_spns[0]: write "HTTP/" and a host name'),
+            ('"HTTP/*.corp.example"', '"HTTP/*"', "allowed_spns[0]: a service principal name is"),
+            ('"HTTP/*.corp.example"', '"cifs/a.corp"', "allowed_spns[0]: a web application's service"),
             ('"ldaps://dc1.corp.example"', '"http://dc1"', 'directory.servers[0]: write "ldaps://host"'),
             ('"ldaps://dc1.corp.example"', '"ldap://dc1:0"', "directory.servers[0]: "),
             (
@@ -95,6 +95,7 @@ class ConnectorTests(SynchronousTestCase):
                 '"appproxy-svc$"',
                 "kerberos.principal: write the account and its",
             ),
+            ('"appproxy-svc$@CORP.EXAMPLE"', '"a@corp.example"', "kerberos.principal: a realm is a domain's"),
             ('"appproxy-svc$@CORP.EXAMPLE"', '"a@B"\ndeadline = "2m"', "kerberos.deadline: "),
         ):
             changed = KERBEROS.replace(right, wrong)

@@ -10,19 +10,19 @@ from hypothesis.strategies import sampled_from, text
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.kerberos.names import (
-    LoginIdentity,
     LookUp,
     LookUpKind,
-    NameRefused,
     account_principal,
     check_sam,
     check_upn,
-    claims_for,
     is_answer,
     look_up_for,
 )
 from appproxy.model.principal import Principal
+from appproxy.model.service_name import NameRefused
+from appproxy.model.sign_on import CLAIM_OF_LOGIN_IDENTITY, KerberosSignOn, LoginIdentity
 
+CHOICES = tuple(CLAIM_OF_LOGIN_IDENTITY)
 JOE = Principal(
     issuer="https://id.example.com",
     subject="1",
@@ -71,15 +71,15 @@ class LookUpTests(SynchronousTestCase):
     def test_choices(self) -> None:
         """Each of the five choices asks for the name that the original's table has."""
         expected = {
-            "userPrincipalName": LookUp(LookUpKind.user_principal_name, "joe@contoso.com"),
-            "onPremisesUserPrincipalName": LookUp(
+            "user_principal_name": LookUp(LookUpKind.user_principal_name, "joe@contoso.com"),
+            "on_premises_user_principal_name": LookUp(
                 LookUpKind.on_premises_user_principal_name, "joed@contoso.local"
             ),
-            "userPrincipalUsername": LookUp(LookUpKind.sam_account_name, "joe"),
-            "onPremisesUserPrincipalUsername": LookUp(LookUpKind.sam_account_name, "joed"),
-            "onPremisesSAMAccountName": LookUp(LookUpKind.sam_account_name, "CJoe"),
+            "user_principal_username": LookUp(LookUpKind.sam_account_name, "joe"),
+            "on_premises_user_principal_username": LookUp(LookUpKind.sam_account_name, "joed"),
+            "on_premises_sam_account_name": LookUp(LookUpKind.sam_account_name, "CJoe"),
         }
-        self.assertEqual({each.value: look_up_for(JOE, each) for each in LoginIdentity}, expected)
+        self.assertEqual({each: look_up_for(JOE, each) for each in CHOICES}, expected)
 
     def test_guests(self) -> None:
         """A guest is asked for by UPN, whatever is chosen."""
@@ -88,24 +88,29 @@ class LookUpTests(SynchronousTestCase):
             replace(JOE, user_principal_name=upn),
             Principal(issuer="i", subject="2", session_id="s", user_principal_name=upn),
         ):
-            for identity in LoginIdentity:
+            for identity in CHOICES:
                 self.assertEqual(look_up_for(guest, identity), LookUp(LookUpKind.user_principal_name, upn))
 
     def test_missing(self) -> None:
         """Who is no guest and lacks the name is refused; no other name takes its place."""
         cloud_only = replace(JOE, on_premises_user_principal_name="", on_premises_sam_account_name="")
-        for identity in (
-            LoginIdentity.on_premises_user_principal_name,
-            LoginIdentity.on_premises_user_principal_username,
-            LoginIdentity.on_premises_sam_account_name,
-        ):
+        on_premises: tuple[LoginIdentity, ...] = (
+            "on_premises_user_principal_name",
+            "on_premises_user_principal_username",
+            "on_premises_sam_account_name",
+        )
+        for identity in on_premises:
             with self.assertRaisesRegex(NameRefused, "the user has no on_premises_"):
                 look_up_for(cloud_only, identity)
 
     def test_claims(self) -> None:
         """With the claims alone that a choice says it reads, it comes to the same."""
-        for identity in LoginIdentity:
-            reduced = JOE.reduced_to(claims_for(identity))
+        for identity in CHOICES:
+            reduced = JOE.reduced_to(
+                KerberosSignOn(
+                    mode="kerberos", service_principal_name="HTTP/wiki", login_identity=identity
+                ).claims
+            )
             self.assertEqual(look_up_for(reduced, identity), look_up_for(JOE, identity))
 
     def test_hostile(self) -> None:
@@ -115,7 +120,7 @@ class LookUpTests(SynchronousTestCase):
         """
         for name in HOSTILE:
             user = replace(JOE, user_principal_name=name, on_premises_user_principal_name=name)
-            for identity in list(LoginIdentity)[:4]:
+            for identity in CHOICES[:4]:
                 with self.assertRaises(NameRefused, msg=ascii(name)) as raised:
                     look_up_for(user, identity)
                 self.assertNotIn("contoso", str(raised.exception))
@@ -128,7 +133,7 @@ class LookUpTests(SynchronousTestCase):
         for name in ("dc1$", "joe.", "a:b", "a;b", "a*", "a|b", "a,b", "a=b", 'a"b', "a<b", "a[b]"):
             user = replace(JOE, user_principal_name=f"{name}@contoso.com")
             with self.assertRaises(NameRefused, msg=name):
-                look_up_for(user, LoginIdentity.user_principal_username)
+                look_up_for(user, "user_principal_username")
 
     def test_usual_names(self) -> None:
         """What people are really called passes unchanged."""

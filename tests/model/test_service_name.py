@@ -1,4 +1,4 @@
-"""Tests of L{appproxy.kerberos.services}."""
+"""Tests of L{appproxy.model.service_name}."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis.strategies import text
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.kerberos.names import NameRefused
-from appproxy.kerberos.services import Service, concrete, parse_service, permits
+from appproxy.model.service_name import NameRefused, Service, concrete, parse_service, permits
 
 HOME = "CORP.EXAMPLE.COM"
 

@@ -10,15 +10,18 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from appproxy.kerberos.names import NameRefused, check_realm
-
 MAXIMUM_SPN: Final = 512
 """A host name of 253 bytes, a realm as long, and a class."""
 
 _CLASS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_REALM: Final = re.compile(r"[A-Z0-9_](?:[A-Z0-9._-]{0,253}[A-Z0-9_])?")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+
+
+class NameRefused(ValueError):
+    """A name that could be read as another one, or is missing. The text says why, and quotes none."""
 
 
 class Service(NamedTuple):
@@ -55,6 +58,17 @@ class Service(NamedTuple):
 
     def __str__(self) -> str:
         return self.name + (f"@{self.realm}" if self.realm else "")
+
+
+def check_realm(realm: str) -> str:
+    """
+    A Kerberos realm as it is: a domain in capitals.
+
+    @raise NameRefused: if it is none.
+    """
+    if not _REALM.fullmatch(realm) or ".." in realm:
+        raise NameRefused("a realm is a domain's name in capitals: CORP.EXAMPLE.COM")
+    return realm
 
 
 def parse_service(text: str) -> Service:
