@@ -80,7 +80,7 @@ class ConnectorTests(SynchronousTestCase):
         """Security row 45: each wrong value is named with its line and with what would be right."""
         for right, wrong, said in (
             ('"HTTP/*.corp.example"', '"HTTP/*"', "allowed_spns[0]: a service principal name is"),
-            ('"HTTP/*.corp.example"', '"cifs/a.corp"', "allowed_spns[0]: a web application's service"),
+            ('"HTTP/*.corp.example"', '"cifs/a.corp"', "allowed_spns[0]: a web application"),
             ('"ldaps://dc1.corp.example"', '"http://dc1"', 'directory.servers[0]: write "ldaps://host"'),
             ('"ldaps://dc1.corp.example"', '"ldap://dc1:0"', "directory.servers[0]: "),
             (
@@ -95,7 +95,7 @@ class ConnectorTests(SynchronousTestCase):
                 '"appproxy-svc$"',
                 "kerberos.principal: write the account and its",
             ),
-            ('"appproxy-svc$@CORP.EXAMPLE"', '"a@corp.example"', "kerberos.principal: a realm is a domain's"),
+            ('"appproxy-svc$@CORP.EXAMPLE"', '"a@corp.example"', "kerberos.principal: a realm is a domain"),
             ('"appproxy-svc$@CORP.EXAMPLE"', '"a@B"\ndeadline = "2m"', "kerberos.deadline: "),
         ):
             changed = KERBEROS.replace(right, wrong)
