@@ -73,7 +73,6 @@ NOT_BUILT: Final[Mapping[int, str]] = {
     23: "no SAML yet: refused",
     37: "one role so far: who may use the admin socket may do everything",
     42: "throttling by account is the provider's, as passwords are",
-    45: "no Kerberos yet: refused",
     46: "no stored passwords yet: refused",
 }
 """What of a row is missing, where something is."""
