@@ -4,6 +4,7 @@
 #   make test    all tests; ONLY="tests.tunnel tests.cli" for some of them
 #   make faults  kill -9 of each daemon under load, again and again (ROUNDS=200, SEED=1): half an hour
 #   make soak    a mixed load, after which nothing may have grown (SECONDS=1800)
+#   make load    14,000 connections of every kind at once, held and then gone (SECONDS=180)
 #   make compiled  the hot path compiled beside its sources, for benchmarks; editing these then does nothing
 #   make lint    style, types, layers
 #   make bench   all measurements, into docs/performance.md: about five minutes
@@ -20,7 +21,7 @@ RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak fuzz compiled lint bench bench-quick clean
+.PHONY: help demo test faults soak load fuzz compiled lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,6 +38,7 @@ test: $(VENV)/installed-test
 ROUNDS ?= 200
 SEED ?= 1
 soak: SECONDS ?= 1800
+load: SECONDS ?= 180
 fuzz: SECONDS ?= 600
 
 faults: $(VENV)/installed-test
@@ -44,6 +46,9 @@ faults: $(VENV)/installed-test
 
 soak: $(VENV)/installed-test
 	@APPPROXY_SOAK_SECONDS=$(SECONDS) $(RUN)/python -m tests tests.integration.soak
+
+load: $(VENV)/installed-test
+	@APPPROXY_LOAD_SECONDS=$(SECONDS) $(RUN)/python -m tests tests.integration.load_run
 
 compiled: $(VENV)/installed-test
 	@$(UNCOMPILE)

@@ -82,7 +82,10 @@ class Answers:
         facts: ConnectionFacts,
         transaction: Transaction,
     ) -> Answer:
-        """A page, or a problem document, that says why not."""
+        """
+        A page, or a problem document, that says why not. Whoever was too slow has no use for the connection
+        any more, and should know that (RFC 9110, section 15.5.9).
+        """
         transaction_id = transaction.id
         if _wants_page(head):
             retry = _address(head, facts) if _may_retry(refusal, head) else None
@@ -98,7 +101,8 @@ class Answers:
         else:
             body = self._pages.problem_json(refusal, transaction_id)
             content_type = PROBLEM_JSON
-        return Answer(refusal.status, self._headers(transaction_id, content_type), body)
+        headers = self._headers(transaction_id, content_type)
+        return Answer(refusal.status, headers, body, close=refusal.error is Error.RequestTimeout)
 
     def plain(self, refusal: Refusal, transaction: Transaction) -> Answer:
         """In plain words: for bytes that were no request, or where a page cannot be made."""

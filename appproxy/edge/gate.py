@@ -42,6 +42,10 @@ _NOT_ALLOWED: Final = (
     'The administrator can allow it with ambiguous_paths = "pass".'
 )
 _OF_ANOTHER: Final = "The address has {}: some servers would read it as an address of another application."
+_LIKE_A_HOST: Final = (
+    "The address has two slashes where the application's own path begins, which some servers would read as "
+    "the name of a host."
+)
 _NO_PAGE: Final = Refuse(Refusal(Error.BadRequest, "ambiguous_path"))
 _MISDIRECTED: Final = Refuse(Refusal(Error.MisdirectedRequest, "sni_host_mismatch"), neutral=True, close=True)
 STORE_AWAY: Final = Refusal(
@@ -130,11 +134,14 @@ class Gate:
     ) -> Refusal | None:
         """
         Encoded slashes and their like are harmless where a host has one application
-        at its root. Elsewhere they pass if that is wished, and if no server could read them as another one's.
+        at its root. Elsewhere they pass if that is wished, and if no server could read them as another one's,
+        or as another server's.
         """
-        found = ", ".join(sorted(path.ambiguous))
-        if not self.views[published.id].passes_ambiguous_paths:
+        found, view = ", ".join(sorted(path.ambiguous)), self.views[published.id]
+        if not view.passes_ambiguous_paths:
             detail = _NOT_ALLOWED.format(found)
+        elif view.loses_prefix and path.path.startswith(f"{published.external_prefix}/"):
+            detail = _LIKE_A_HOST
         elif all(self.catalog.route(host, each) is published for each in readings(head.target)):
             return None
         else:

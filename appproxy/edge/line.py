@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import classImplements
 
 from appproxy.bare import BareProtocol
+from appproxy.transport.departure import has_left
 from appproxy.transport.wheel import Timer, TimerWheel
 
 WRITE_PIECE_BYTES: Final = 64 * 1024
@@ -35,6 +36,12 @@ STALL_SECONDS: Final = 600.0
 """
 A client that takes nothing of a full buffer for so long is gone, or holds a stream
 on purpose. A paused film is read on by a new request.
+"""
+
+GONE_SECONDS: Final = 5.0
+"""
+Between two looks whether a client that nothing is read from has left: what it asked for would be held until
+somebody wanted to write to it.
 """
 
 
@@ -66,6 +73,7 @@ class Line(BareProtocol):
         self._drained_bytes = 0
         self._close_timer: Timer | None = None
         self._stall_timer: Timer | None = None
+        self._gone_timer: Timer | None = None
 
     # -- IPushProducer: the client's reading pace
 
@@ -113,6 +121,8 @@ class Line(BareProtocol):
         self._reading_paused = paused
         if paused:
             self.transport.pauseProducing()
+            if self._gone_timer is None:
+                self._gone_timer = self._wheel.add(GONE_SECONDS, self._look_for_client)
         else:
             self.transport.resumeProducing()
 
@@ -152,6 +162,9 @@ class Line(BareProtocol):
         self._flush_call = None
         self._cancel_close_timer()
         self._cancel_stall_timer()
+        if self._gone_timer is not None:
+            self._gone_timer.cancel()
+            self._gone_timer = None
 
     # -- inside
 
@@ -205,6 +218,16 @@ class Line(BareProtocol):
             transport.loseConnection()
         self._cancel_close_timer()
         self._close_timer = self._wheel.add(CLOSE_SECONDS, transport.abortConnection)
+
+    def _look_for_client(self) -> None:
+        # Reading pauses and goes on many times a second in a large upload: one timer for all of that.
+        self._gone_timer = None
+        if not self._reading_paused or self._closing:
+            return
+        if has_left(self.transport):
+            self._cut()
+        else:
+            self._gone_timer = self._wheel.add(GONE_SECONDS, self._look_for_client)
 
     def _stalled(self) -> None:
         self._stall_timer = None

@@ -73,6 +73,13 @@ class EdgeNumbers:
         watch("certificate_expiry_seconds", lambda: _seconds_left(certificates, identity_ends()))
         watch("certificates_rejected", lambda: len(certificates.rejected))
 
+    def count_turned_away(self, by_limit: Mapping[str, int]) -> None:
+        """Connections that were turned away are counted with the requests that were."""
+        series = self.metrics.refused
+        self.metrics.count_from(
+            "refused", lambda: {**series.series, **{(limit,): count for limit, count in by_limit.items()}}
+        )
+
     def reopen_log(self) -> None:
         """The log file was rotated away."""
         self._writer.reopen()

@@ -36,6 +36,7 @@ from appproxy.edge.questions import TunnelQuestions
 from appproxy.edge.relay_feed import RelayFeed
 from appproxy.edge.tunnels import InsideTunnels, RemoteTunnels, Tunnels
 from appproxy.edge.web import Web
+from appproxy.observe.giving_back import GivingBack
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
 from appproxy.pki.identity import IDENTITY_FOLDER
 from appproxy.pki.server_identity import ServerIdentity
@@ -48,7 +49,8 @@ from appproxy.store.sqlite import SqliteStore
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.transport.layers import tls_layer
-from appproxy.transport.listener import ConnectionLimit, listen, listen_plain
+from appproxy.transport.limit import ConnectionLimit
+from appproxy.transport.listener import listen, listen_plain
 from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import end_of_turn
 
@@ -76,6 +78,8 @@ class EdgeService(DaemonService):
             prepare=self._tls.prepare,
         )
         self._numbers = EdgeNumbers(settings, options.writer, reactor)
+        limits = settings.limits
+        self._limit = ConnectionLimit(reactor, limits.connections, limits.connections_per_address)
         self._stoppers: list[Any] = []
         self._ready = False
 
@@ -120,6 +124,10 @@ class EdgeService(DaemonService):
         self._numbers.watch(
             web, tunnels, sessions, feed, self._certificates, outcomes, lambda: identity.current.expires_at
         )
+        self._numbers.count_turned_away(self._limit.refused)
+        giving_back = GivingBack(self.reactor, lambda: self._limit.active)
+        giving_back.start()
+        self._stoppers.append(giving_back)
         await self.start_metrics(self._settings.metrics.listen, self._numbers.metrics, is_ready)
         touching = LoopingCall(web.touch_live)
         touching.clock = self.reactor
@@ -180,7 +188,6 @@ class EdgeService(DaemonService):
         self, web: Web, tunnels: Tunnels, authority: Authority, identity: ServerIdentity
     ) -> None:
         settings = self._settings
-        limit = ConnectionLimit(settings.limits.connections, settings.limits.connections_per_address)
         balancers = tuple(map(ip_network, settings.listen.proxy_protocol_from))
         door = build_front_door(settings, self._certificates, web, tunnels, authority, self.reactor)
         door.show(identity.current)
@@ -194,7 +201,7 @@ class EdgeService(DaemonService):
                     door.choose,
                     self.reactor,
                     tls=self._tls,
-                    limit=limit,
+                    limit=self._limit,
                     balancers=balancers,
                 )
             for text in settings.listen.http:
@@ -202,7 +209,7 @@ class EdgeService(DaemonService):
                     self.reactor,
                     ListenAddress.parse(text),
                     lambda peer: web.plain_channel(_host_of(peer)),
-                    limit=limit,
+                    limit=self._limit,
                     balancers=balancers,
                 )
         except (CannotListenError, OSError) as error:

@@ -20,6 +20,7 @@ class ApplicationView:
     @ivar revision: the catalog's revision that this view was made from.
     @ivar claims: the claims that the application's connector is told.
     @ivar identity: the headers that clients may not send, since only the connector may set them.
+    @ivar loses_prefix: whether its server gets paths without a part that they begin with outside.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class ApplicationView:
         "group",
         "id",
         "identity",
+        "loses_prefix",
         "origin",
         "origins",
         "passes_ambiguous_paths",
@@ -65,6 +67,7 @@ class ApplicationView:
         signs_on = {b"authorization"} if isinstance(application.sso, KerberosSignOn) else frozenset()
         self.rules = RequestRules(identity | signs_on)
         self.passes_ambiguous_paths = application.ambiguous_paths == "pass"
+        self.loses_prefix = application.internal_url.path == "/" != application.external_url.path
 
 
 def identity_headers(catalog: Catalog) -> Mapping[tuple[str, int], frozenset[bytes]]:

@@ -22,6 +22,7 @@ _bad_percent: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 _encoded_slash: Final = re.compile(rb"%2[Ff]")
 _parameters: Final = re.compile(r";[^/]*")
 _slashes: Final = re.compile(r"//+")
+_authority: Final = re.compile(r"//[^/]*").match
 _control: Final = re.compile(rb"[\x01-\x1f\x7f]").search
 _is_dots: Final = re.compile(rb"[ \t]*\.\.?[ \t]*(?:;.*)?", re.DOTALL).fullmatch
 
@@ -77,15 +78,18 @@ def canonical_path(target: bytes) -> CanonicalPath:
 def readings(target: bytes) -> set[str]:
     """
     Every path that some server takes a target without a flaw for: C{%2f} decoded or
-    left as it is, parameters cut from their segments or not, slashes merged or not.
+    left as it is, parameters cut from their segments or not, slashes merged or not, what
+    follows two slashes at the beginning a part of the path or a host before it.
     """
     path = target.partition(b"?")[0]
     found: set[str] = set()
     for spelling in (path, _encoded_slash.sub(b"%252F", path)):
         text = unquote_to_bytes(spelling).decode("utf-8")
         for each in (text, _parameters.sub("", text)):
-            found.add(each)
-            found.add(_slashes.sub("/", each))
+            host = _authority(each)
+            for path_text in (each, each[host.end() :] or "/") if host else (each,):
+                found.add(path_text)
+                found.add(_slashes.sub("/", path_text))
     return found
 
 

@@ -29,7 +29,8 @@ from appproxy.relay.edges import Edges
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import BadCertificate
 from appproxy.transport.layers import tls_layer
-from appproxy.transport.listener import ConnectionLimit, listen
+from appproxy.transport.limit import ConnectionLimit
+from appproxy.transport.listener import listen
 from appproxy.transport.turn import end_of_turn
 
 RENEWAL_CHECK_SECONDS: Final = 3600.0
@@ -44,6 +45,7 @@ class RelayService(DaemonService):
     def __init__(self, reactor: Any, options: DaemonOptions) -> None:
         DaemonService.__init__(self, reactor, options)
         self._settings: RelaySettings = options.settings
+        self._limit = ConnectionLimit(reactor, self._settings.limits.connections)
         self._edges = Edges(reactor, end_of_turn(reactor))
         self._door = RelayDoor(self._edges.accept)
         self._ports: list[IListeningPort] = []
@@ -90,14 +92,17 @@ class RelayService(DaemonService):
 
     async def _listen(self) -> None:
         reactor, settings = self.reactor, self._settings
-        limit = ConnectionLimit(settings.limits.connections)
         tls = tls_layer(settings.tls.transport, reactor)
         for text in settings.listen.https:
             address = ListenAddress.parse(text)
-            self._ports += await listen(reactor, address, self._door.choose, reactor, tls=tls, limit=limit)
+            self._ports += await listen(
+                reactor, address, self._door.choose, reactor, tls=tls, limit=self._limit
+            )
 
     def _numbers(self) -> Metrics:
         metrics = Metrics()
+        turned_away = self._limit.refused
+        metrics.count_from("refused", lambda: {(limit,): count for limit, count in turned_away.items()})
         metrics.watch("tunnels", self._tunnels)
         metrics.watch("tunnel_streams", self._streams)
         metrics.watch("catalog_revision", lambda: self._edges.hub.catalog.revision)

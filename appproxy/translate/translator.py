@@ -64,13 +64,18 @@ class Translator:
         The backend's target of a client's target: only the published prefix
         changes, all other bytes stay as the client sent them.
 
-        @raise BadMessage: if the target is not below the external address.
+        @raise BadMessage: if the target is not below the external address, or would name a host at the
+            backend once the prefix is gone: some servers read C{//x/y} as C{/y} of C{x}.
         """
         if self._external_path == self._internal_path == b"/" or target == b"*":
             return target
         if target.startswith(self._external_path):
-            return self._internal_path + target[len(self._external_path) :]
-        return self._other_spelling(target)
+            found = self._internal_path + target[len(self._external_path) :]
+        else:
+            found = self._other_spelling(target)
+        if found.startswith(b"//"):
+            raise BadMessage(400, "target_like_a_host")
+        return found
 
     def _other_spelling(self, target: bytes) -> bytes:
         """A prefix without the slash at its end, or with needless percent signs (never an encoded slash)."""

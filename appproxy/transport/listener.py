@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +35,7 @@ from appproxy.transport.contexts import ServerContext
 from appproxy.transport.exhaustion import watch_over
 from appproxy.transport.handshaking import Handshaking, TlsLayer
 from appproxy.transport.immediate import adopt_port
+from appproxy.transport.limit import RESERVED_FOR_TUNNELS, ConnectionLimit
 from appproxy.transport.peer import peer_identity
 from appproxy.transport.stock_tls import StockTls
 
@@ -44,9 +44,6 @@ HANDSHAKE_SECONDS: Final = 10.0
 
 FAREWELL_SECONDS: Final = 2.0
 """How long a refused client may take to read why."""
-
-MAXIMUM_CONNECTIONS: Final = 20000
-"""C{limits.connections}, unless set: some 50 KiB each is 1 GB."""
 
 _HTTP_REQUEST: Final = re.compile(rb"[A-Z_-]{1,24}(?: |\Z)")
 _HTTP_ANSWER_TEXT: Final = b"This port speaks HTTPS: write https:// in front of the address.\n"
@@ -92,46 +89,6 @@ Choose = Callable[[ClientHello, IAddress], Route | Alert | None]
 """Judges a ClientHello: a route, an alert to refuse with, or L{None} to hang up without a word."""
 
 
-class ConnectionLimit:
-    """
-    How many connections there may be, over all listeners that share it.
-
-    @ivar refused: how many were turned away so far.
-    """
-
-    def __init__(self, maximum: int = MAXIMUM_CONNECTIONS, per_address: int = 0) -> None:
-        """
-        @param per_address: connections from one address; 0 = no limit of its own.
-        """
-        self._maximum = maximum
-        self._per_address = per_address
-        self._hosts: Counter[str] = Counter()
-        self.active = 0
-        self.refused = 0
-
-    def admit(self, peer: IAddress) -> bool:
-        """Count one more, or refuse it."""
-        host = str(getattr(peer, "host", ""))
-        full = self.active >= self._maximum
-        if full or (self._per_address and host and self._hosts[host] >= self._per_address):
-            self.refused += 1
-            return False
-        self.active += 1
-        if self._per_address:
-            self._hosts[host] += 1
-        return True
-
-    def leave(self, peer: IAddress) -> None:
-        """Forget one that L{admit} let in."""
-        self.active -= 1
-        if not self._per_address:
-            return
-        host = str(getattr(peer, "host", ""))
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
-
-
 class PeekingFactory(Factory):
     """Builds a L{PeekingProtocol} for every connection that the limit admits."""
 
@@ -146,7 +103,12 @@ class PeekingFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or L{None}, upon which the connection is closed."""
         assert addr is not None, "an accepted connection has a peer"
-        return PeekingProtocol(self, addr) if self.limit.admit(addr) else None
+        if self.limit.admit(addr):
+            return PeekingProtocol(self, addr)
+        if self.limit.admit(addr, RESERVED_FOR_TUNNELS):
+            return PeekingProtocol(self, addr, beyond_limit=True)
+        self.limit.refuse(addr)
+        return None
 
 
 class PeekingProtocol(Protocol):
@@ -161,9 +123,13 @@ class PeekingProtocol(Protocol):
     _below: IProtocol | None = None
     _refused = False
 
-    def __init__(self, listener: PeekingFactory, peer: IAddress) -> None:
+    def __init__(self, listener: PeekingFactory, peer: IAddress, *, beyond_limit: bool = False) -> None:
+        """
+        @param beyond_limit: it may stay only if it is a tunnel, or if somebody else leaves in time.
+        """
         self._listener = listener
         self._peer = peer
+        self._beyond_limit = beyond_limit
         self._received = b""
         self._hello = ClientHello()
         self._deadline = listener.clock.callLater(HANDSHAKE_SECONDS, self._too_late)
@@ -185,7 +151,11 @@ class PeekingProtocol(Protocol):
             return
         assert isinstance(hello, ClientHello)
         self._hello = hello
-        self._go_on(self._listener.choose(hello, self._peer))
+        choice = self._listener.choose(hello, self._peer)
+        if self._beyond_limit and not _is_tunnel(choice) and self._listener.limit.is_over(self._peer):
+            self._listener.limit.refuse(self._peer)
+            choice = None
+        self._go_on(choice)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the layers above, if there are any."""
@@ -261,6 +231,11 @@ class PeekingProtocol(Protocol):
             self._deadline.cancel()
 
 
+def _is_tunnel(choice: Route | Alert | None) -> bool:
+    """Whether only who shows a certificate of ours gets in."""
+    return isinstance(choice, Route) and bool(choice.context.client_roles)
+
+
 class _Counted(Protocol):
     """A plain connection that leaves the limit when it ends."""
 
@@ -304,6 +279,7 @@ class PlainFactory(Factory):
         """A protocol, or L{None}, upon which the connection is closed."""
         assert addr is not None, "an accepted connection has a peer"
         if not self._limit.admit(addr):
+            self._limit.refuse(addr)
             return None
         above = self._build(addr)
         if above is None:
@@ -333,7 +309,7 @@ def listen(
     @return: fires with the ports; fails with L{CannotListenError}.
     """
     layer = tls or StockTls(clock)
-    factory: Factory = PeekingFactory(choose, clock, layer, limit or ConnectionLimit())
+    factory: Factory = PeekingFactory(choose, clock, layer, limit or ConnectionLimit(clock))
     if balancers:
         factory = BalancedFactory(factory, balancers, clock)
     return execute(_open, reactor, address, factory, 0o600, share, immediate=layer.immediate)
@@ -357,7 +333,7 @@ def listen_plain(
     @param mode: permissions of a Unix socket.
     @return: fires with the ports; fails with L{CannotListenError}.
     """
-    factory: Factory = PlainFactory(build, limit or ConnectionLimit())
+    factory: Factory = PlainFactory(build, limit or ConnectionLimit(reactor))
     if balancers:
         factory = BalancedFactory(factory, balancers, reactor)
     return execute(_open, reactor, address, factory, mode, share)

@@ -117,6 +117,17 @@ class RequestHeadTests(SynchronousTestCase):
         head = made(headers=headers)[1]
         self.assertTrue(head.endswith(b"\r\nA: 1\r\nb: \r\nA: 2\r\nAuthorization: Basic eA==\r\n\r\n"))
 
+    def test_no_host_in_the_target(self) -> None:
+        """
+        What an edge asks for below the application's path names no other host at its server.
+
+        Security row 7.
+        """
+        below = served(external="https://apps.example.com/wiki/")
+        self.assertTrue(made(below, target=b"/wiki/x//y")[1].startswith(b"GET /x//y HTTP/1.1\r\n"))
+        for target in (b"/wiki//evil.example/x", b"/wiki//", b"/%77iki//evil.example/x"):
+            self.assertRaises(BadMessage, made, below, target=target)
+
     def test_request_id(self) -> None:
         """The request's id comes behind the client's headers, before those of sign-on."""
         application = served()

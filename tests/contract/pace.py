@@ -107,14 +107,19 @@ class PaceContract(ContractCase):
         self.assertEqual(self.rig.open_streams(), 0)
 
     def test_slow_upload(self) -> None:
-        """A body that hardly moves is given up with 408; one that moves well goes on for long."""
+        """
+        A body that hardly moves is given up with 408, and the connection with it; one that moves well goes
+        on for long.
+        """
         client, _, _ = self.forward(request(b"PUT / HTTP/1.1", b"Content-Length: 5000000"))
         for _ in range(10):
             client.send(b"x" * 10_000)
             self.rig.pass_time(29)
         self.assertFalse(client.ended)
         self.rig.pass_time(62)
-        self.assertEqual(Head(client.take()).status, 408)
+        head = Head(client.take())
+        self.assertEqual((head.status, head.all(b"connection")), (408, [b"close"]))
+        self.assertTrue(client.ended)
         self.assertEqual(self.reasons, [(408, "body_too_slow")])
 
     def test_upload_held_up(self) -> None:

@@ -12,7 +12,9 @@ from typing import Any, Final, TypeVar
 
 FOLDER: Final = Path(__file__).parent
 HOST: Final = b"$host"
-ENDS: Final = frozenset({"", "stall", "half_close", "hang_up"})
+ENDS: Final = frozenset({"", "stall", "half_close", "close_notify", "hang_up"})
+
+TUNNEL_ENDS: Final = frozenset({"end", "reset", "second_head", "hang_up"})
 
 _BYTES: Final = frozenset({"lines", "body", "raw"})
 _RULES: Final = frozenset({"rule", "rule_in_pieces", "llhttp_takes_it"})
@@ -119,6 +121,7 @@ class TunnelAnswerCase:
     A head that a connector sends.
 
     @ivar data: the body that follows it.
+    @ivar ends: what the connector does then: one of L{TUNNEL_ENDS}.
     @ivar readable: whether it is a head at all.
     @ivar status: what the client gets; 0 if the edge refuses it.
     @ivar body: with this body.
@@ -128,6 +131,7 @@ class TunnelAnswerCase:
     name: str
     head: bytes
     data: bytes
+    ends: str
     asked: bytes
     readable: bool
     status: int
@@ -225,11 +229,16 @@ def _tunnel_request(name: str, table: dict[str, Any]) -> TunnelRequestCase:
 
 
 def _tunnel_answer(name: str, table: dict[str, Any]) -> TunnelAnswerCase:
-    _check(name, table, frozenset({"head", "data", "asked", "readable", "status", "body", "lacks"}))
+    known = frozenset({"head", "data", "ends", "asked", "readable", "status", "body", "lacks"})
+    _check(name, table, known)
+    ends = table.get("ends", "end")
+    if ends not in TUNNEL_ENDS or (ends == "end" and "head" not in table):
+        raise ValueError(f"{name}: says not what is sent")
     return TunnelAnswerCase(
         name,
-        bytes_of(table["head"]),
+        bytes_of(table.get("head", "")),
         bytes_of(table.get("data", "")),
+        ends,
         bytes_of(table.get("asked", "GET")),
         table.get("readable", "status" in table),
         table.get("status", 0),

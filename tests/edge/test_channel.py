@@ -13,9 +13,10 @@ from appproxy.edge.answers import Answers
 from appproxy.edge.client_writer import RequestSink
 from appproxy.edge.gate import Gate
 from appproxy.edge.line import CLOSE_SECONDS, DRAIN_BYTES
+from appproxy.edge.upload_watch import BODY_RATE_WINDOW_SECONDS
 from tests.contract.rig import Client
 from tests.contract.support import HR, WIKI, ContractCase, Head, request
-from tests.corpus.cases import BAD_REQUESTS
+from tests.corpus.cases import BAD_REQUESTS, REQUESTS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
 
@@ -59,6 +60,31 @@ class SmugglingTests(ContractCase):
             client.leave()
         for backend in self.rig.backends:
             self.assertNotIn(b"/evil", backend.received)
+
+    def test_stalled(self) -> None:
+        """
+        Who stalls, wherever in a request, gets a 408 once its time is over, and loses the connection.
+
+        Security row 30.
+        """
+        for case in REQUESTS:
+            if case.ends != "stall":
+                continue
+            client = self.rig.client()
+            client.send(case.message(WIKI))
+            for _ in case.gets:
+                self.rig.backend.send(OK)
+                self.assertEqual(Head(client.take()).status, 200, case.name)
+            self.rig.pass_time(2 * BODY_RATE_WINDOW_SECONDS)
+            answer = client.take()
+            self.assertTrue(client.ended, case.name)
+            if case.status:
+                head = Head(answer)
+                self.assertEqual((head.status, head.all(b"connection")), (case.status, [b"close"]), case.name)
+                self.assertEqual(self.rig.finished[-1].reason, case.rules[0], case.name)
+            else:
+                self.assertEqual(answer, b"", case.name)
+            client.leave()
 
     def test_behind_a_good_one(self) -> None:
         """The request before it is still answered."""

@@ -151,7 +151,9 @@ class RoutingTests(GateTestCase):
         gate = make_gate(
             {
                 "docs": application("docs", external_url=url, **lax),
-                "secret": application("secret", external_url=f"{url}secret/", **lax),
+                "secret": application(
+                    "secret", external_url=f"{url}secret/", internal_url="http://inside.corp/secret/", **lax
+                ),
             }
         )
         for target in (
@@ -160,6 +162,9 @@ class RoutingTests(GateTestCase):
                 "//secret",
                 "/secret;v=1/x",
                 "/secret;",
+                "//evil.example/secret/x",
+                "///secret",
+                "/%2fevil.example/secret",
                 "/;/secret/x",
                 "/%2fsecret/x",
                 "/%3b/secret",
@@ -179,6 +184,29 @@ class RoutingTests(GateTestCase):
             ("/secret/;v=1", "secret"),
             ("/a//b?/../secret/", "docs"),
         ):
+            verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
+            self.assert_forwarded(verdict, application_id, ADA)
+
+    def test_like_a_host(self) -> None:
+        """
+        Where a part of the path goes before the server gets it, the rest never begins like a host's name.
+
+        Security row 7.
+        """
+        url, lax = f"https://docs.{DOMAIN}/", {"ambiguous_paths": "pass"}
+        gate = make_gate(
+            {
+                "top": application("top", external_url=f"{url}top/", internal_url="http://top.corp/", **lax),
+                "deep": application(
+                    "deep", external_url=f"{url}deep/", internal_url="http://deep.corp/x/", **lax
+                ),
+            }
+        )
+        for target in ("/top//evil.example/", "/top//", "/top/%2fevil.example/", "/%74op//x", "/top%2f/x"):
+            verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
+            refused = self.assert_refused(verdict, 400, "ambiguous_path")
+            self.assertIn("name of a host", refused.refusal.detail)
+        for target, application_id in (("/top/a//b", "top"), ("/top/;//x", "top"), ("/deep//x", "deep")):
             verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
             self.assert_forwarded(verdict, application_id, ADA)
 

@@ -19,6 +19,7 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from appproxy.edge.line import GONE_SECONDS
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import server_context
 from appproxy.transport.listener import Route, listen, listen_plain
@@ -119,6 +120,25 @@ class LoopbackTests(TestCase):
         except OSError:
             return
         self.fail(answer)
+
+    async def test_leaves_unread(self) -> None:
+        """
+        Who leaves while nothing more is read is missed all the same: what was asked for is given up, and the
+        backend with it.
+        """
+        for tls in (False, True):
+            host = (WIKI if tls else f"old.{DOMAIN}").encode()
+            client = await deferToThread(self.connect, tls)
+            # Bytes of a second request wait until the first one is answered.
+            await deferToThread(client.sendall, request(host=host) + b"GET /2")
+            while not self.rig.backends:
+                await self.moment()
+            client.close()
+            while self.rig.open_streams():
+                self.rig.clock.advance(GONE_SECONDS)
+                await self.moment()
+            self.assertEqual(self.rig.finished[-1].reason, "client_gone", tls)
+            self.rig.behind.dialled.clear()
 
     async def test_long_answer(self) -> None:
         """The end of the connection waits until a slow client has read everything."""

@@ -128,3 +128,15 @@ class _Sized(SimpleNamespace):
 
     def __len__(self) -> int:
         return 3
+
+    def test_turned_away(self) -> None:
+        """Connections that were turned away are counted with the requests that were."""
+        numbers = self.numbers()
+        turned_away = {"connection_limit": 0}
+        numbers.count_turned_away(turned_away)
+        numbers.metrics.refused.add(("no_session",))
+        self.assertIn('appproxy_refused_total{reason="connection_limit"} 0.0', self.scrape(numbers))
+        turned_away["connection_limit"] = 3
+        lines = self.scrape(numbers)
+        self.assertIn('appproxy_refused_total{reason="connection_limit"} 3.0', lines)
+        self.assertIn('appproxy_refused_total{reason="no_session"} 1.0', lines)

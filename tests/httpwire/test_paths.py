@@ -47,6 +47,8 @@ class CanonicalPathTests(SynchronousTestCase):
             (b"/a%2fb", {"/a/b", "/a%2Fb"}),
             (b"/a;x/b", {"/a;x/b", "/a/b"}),
             (b"/%2F;/b", {"//;/b", "/;/b", "///b", "/b", "/%2F;/b", "/%2F/b"}),
+            (b"//a/b//c", {"//a/b//c", "/a/b/c", "/b//c", "/b/c"}),
+            (b"//a", {"//a", "/a", "/"}),
         ):
             self.assertEqual(readings(target), expected, target)
 

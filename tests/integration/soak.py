@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from dataclasses import dataclass
 from typing import Final
 
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.faulted import DAEMONS, Faulted
+from tests.integration.support.look import Look, Margins, look_at
 
 SECONDS: Final = int(os.environ.get("APPPROXY_SOAK_SECONDS", "1800"))
 LOOKS: Final = 10
@@ -29,32 +29,6 @@ DESCRIPTORS_MARGIN: Final = 8
 TIMERS_MARGIN: Final = 8
 
 
-@dataclass(frozen=True)
-class Look:
-    """
-    One daemon at rest.
-
-    @ivar memory: resident bytes.
-    """
-
-    memory: int
-    descriptors: int
-    timers: int
-
-    def __str__(self) -> str:
-        return f"{self.memory / (1 << 20):.1f} MiB, {self.descriptors} descriptors, {self.timers} timers"
-
-    def grown_since(self, other: Look) -> list[str]:
-        """What is more than it was, beyond the margins."""
-        margin = min(MOST_MEMORY_MARGIN, int(other.memory * MEMORY_MARGIN))
-        pairs = (
-            ("memory", self.memory - other.memory, margin),
-            ("descriptors", self.descriptors - other.descriptors, DESCRIPTORS_MARGIN),
-            ("timers", self.timers - other.timers, TIMERS_MARGIN),
-        )
-        return [f"{name} +{more}" for name, more, most in pairs if more > most]
-
-
 class SoakTests(IntegrationTestCase):
     """People at work for long."""
 
@@ -65,12 +39,12 @@ class SoakTests(IntegrationTestCase):
         for number in range(1, LOOKS + 1):
             self._work(faulted, SECONDS / LOOKS)
             faulted.look("nobody")
-            looks.append({name: self._look(faulted, name) for name in DAEMONS})
+            looks.append({name: look_at(faulted.site, name, faulted.daemons[name]) for name in DAEMONS})
             shown = "; ".join(f"{name}: {look}" for name, look in looks[-1].items())
             print(f"{number} of {LOOKS}: {shown}", file=sys.stderr, flush=True)
         self.assertEqual(faulted.problems[:20], [])
         middle, end = looks[LOOKS // 2 - 1], looks[-1]
-        grown = {name: end[name].grown_since(middle[name]) for name in DAEMONS}
+        grown = {name: end[name].grown_since(middle[name], _margins(middle[name])) for name in DAEMONS}
         self.assertEqual({name: more for name, more in grown.items() if more}, {})
         print(dict(sorted(faulted.load.tally.counts.items())), file=sys.stderr)
 
@@ -81,7 +55,7 @@ class SoakTests(IntegrationTestCase):
         faulted.load.pause()
         faulted.administrator.pause()
 
-    def _look(self, faulted: Faulted, name: str) -> Look:
-        process = faulted.daemons[name]
-        timers = faulted.site.numbers(name)["appproxy_reactor_timers"]
-        return Look(process.memory, len(os.listdir(f"/proc/{process.pid}/fd")), int(timers))
+
+def _margins(middle: Look) -> Margins:
+    memory = min(MOST_MEMORY_MARGIN, int(middle.memory * MEMORY_MARGIN))
+    return Margins(memory, DESCRIPTORS_MARGIN, TIMERS_MARGIN)

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from appproxy.httpwire.block import blocks_of
 from appproxy.httpwire.field import fields
+from appproxy.httpwire.heads import UNTIL_END
 from appproxy.httpwire.wire_heads import pack_request, unpack_response
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
 from tests.corpus.cases import TUNNEL_REQUESTS
 from tests.integration.support.attacked import attacked
 from tests.integration.support.case import shared
-from tests.integration.support.processes import Running
+from tests.integration.support.processes import Running, wait_until
 from tests.integration.support.stolen import MachineTestCase, StolenRelay
-from tests.tunnel.support import Recorder
+from tests.tunnel.support import Recorder, stream_of
 
 
 def _steal() -> tuple[tuple[StolenRelay, Running], Callable[[], object]]:
@@ -114,6 +115,30 @@ class StolenRelayTests(MachineTestCase):
         for name, target in (("ours", b"/control"), ("part", b"/part/control")):
             recorder = self.relay.ask(name, pack_request(b"GET", target, []))
             self.assertEqual(unpack_response(recorder.calls[0][1])[0], 200)
+
+    def test_bodies(self) -> None:
+        """
+        A body that is not as long as was said, or that breaks off, is no request to the application.
+
+        Security row 26.
+        """
+        self.relay.serve([self.application("ours", self.backend.internal_url)])
+        head = pack_request(b"POST", b"/body", [])
+        for data in (b"abcGET /evil HTTP/1.1\r\n\r\n", b"ab"):
+            recorder = self.relay.begin("ours", head, 3, data)
+            stream_of(recorder).end()
+            self.relay.until_over(recorder)
+            self.assert_refused(recorder, "bug")
+        for body in (3, UNTIL_END):
+            count = len(self.backend.begun)
+            recorder = self.relay.begin("ours", head, body, b"ab")
+            wait_until(lambda: len(self.backend.begun) > count, "it begins")  # noqa: B023
+            stream_of(recorder).reset("cancelled")
+            self.relay.flush()
+            wait_until(lambda: len(self.backend.broken) == len(self.backend.begun), "it breaks off")
+        self.assertEqual((self.backend.seen, set(self.backend.begun)), ([], {b"/body"}))
+        recorder = self.relay.ask("ours", pack_request(b"GET", b"/control", []))
+        self.assertEqual(unpack_response(recorder.calls[0][1])[0], 200)
 
     def test_users(self) -> None:
         """

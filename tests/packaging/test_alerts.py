@@ -96,6 +96,10 @@ CASES: Final[Mapping[str, Mapping[str, Values]]] = {
         f"appproxy_open_descriptors{{{EDGE}}}": ("60000x90", "200x90"),
         f"appproxy_descriptor_limit{{{EDGE}}}": ("65536x90", "65536x90"),
     },
+    "AppProxyConnectionsTurnedAway": {
+        f'appproxy_refused_total{{{EDGE},reason="connection_limit"}}': ("0x70 5x20", "7x90"),
+        f'appproxy_refused_total{{{EDGE},reason="no_session"}}': ("7x90", "0+5x90"),
+    },
 }
 """For each alert, the series that it looks at."""
 

@@ -48,6 +48,16 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(translator("http://a/", "https://b/x/").target(b"/x"), b"/")
         self.assertEqual(translator("http://a/x/", "https://b/").target(b"/y?z"), b"/x/y?z")
 
+    def test_no_host(self) -> None:
+        """Where a part of the path before a second slash goes, the rest becomes no host."""
+        below = translator("http://a/", "https://b/x/")
+        for target in (b"/x//evil/", b"/x//", b"/%78//evil", b"/x//evil?y"):
+            self.assertRaises(BadMessage, below.target, target)
+        for target, expected in ((b"/x/y//z", b"/y//z"), (b"/x/?//y", b"/?//y"), (b"/x?//y", b"/?//y")):
+            self.assertEqual(below.target(target), expected)
+        self.assertEqual(PATHS.target(b"/app/one//x"), b"/base//x")
+        self.assertEqual(translator("http://a/x/", "https://b/").target(b"//y"), b"/x//y")
+
     def test_letters_beyond_ascii(self) -> None:
         """Paths are compared decoded and sent encoded."""
         there = translator("http://a/ü/", "https://b/ä/")

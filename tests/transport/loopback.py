@@ -15,6 +15,7 @@ import trustme
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.addresses import HostPort, ListenAddress
@@ -29,10 +30,10 @@ from appproxy.transport.contexts import (
 from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused, loss_reason
 from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.layers import tls_layer
+from appproxy.transport.limit import ConnectionLimit
 from appproxy.transport.listener import (
     UNRECOGNIZED_NAME,
     Alert,
-    ConnectionLimit,
     Route,
     listen,
 )
@@ -78,7 +79,7 @@ class Server:
     reactor: EPollReactor
     tls: TlsLayer
     pair: tuple[bytes, bytes] = field(default_factory=tunnel_pair)
-    limit: ConnectionLimit = field(default_factory=ConnectionLimit)
+    limit: ConnectionLimit = field(default_factory=lambda: ConnectionLimit(Clock()))
     web: list[Recorder] = field(default_factory=list)
     tunnels: list[Recorder] = field(default_factory=list)
     hellos: list[ClientHello] = field(default_factory=list)

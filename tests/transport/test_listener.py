@@ -9,7 +9,6 @@ import subprocess
 from typing import Any
 
 from twisted.internet import threads
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.epollreactor import EPollReactor
@@ -29,10 +28,10 @@ from appproxy.transport.contexts import (
 )
 from appproxy.transport.dialer import loss_reason
 from appproxy.transport.layers import tls_layer
+from appproxy.transport.limit import ALL, ConnectionLimit
 from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
     UNSENT_BYTES,
-    ConnectionLimit,
     PeekingFactory,
     Route,
     listen_plain,
@@ -40,12 +39,15 @@ from appproxy.transport.listener import (
 )
 from tests.transport.loopback import (
     CONNECT,
+    FOREIGN,
     WEB,
     WEB_CERTIFICATE,
     WEB_CHAIN,
     FastLayer,
     LoopbackTestCase,
     Server,
+    connector_pair,
+    dial_context,
 )
 from tests.transport.support import Recorder
 from tests.transport.test_client_hello import HELLO, real_hello
@@ -295,17 +297,25 @@ class LimitTests(LoopbackTestCase):
             again.transport.loseConnection()
             await server.web[1].until_lost()
 
-        server = self.run_with(main, limit=ConnectionLimit(1))
-        self.assertEqual((server.limit.active, server.limit.refused), (0, 1))
+        server = self.run_with(main, limit=ConnectionLimit(Clock(), 1))
+        self.assertEqual((server.limit.active, server.limit.refused[ALL]), (0, 1))
 
-    def test_per_address(self) -> None:
-        """One address may not take all."""
-        limit = ConnectionLimit(10, per_address=2)
-        one, other = IPv4Address("TCP", "192.0.2.1", 1), IPv4Address("TCP", "192.0.2.2", 1)
-        self.assertEqual([limit.admit(one) for _ in range(3)], [True, True, False])
-        self.assertTrue(limit.admit(other))
-        limit.leave(one)
-        self.assertTrue(limit.admit(one))
+    def test_tunnels(self) -> None:
+        """However many browsers there are, a tunnel gets in; who only begins like one does not stay."""
+
+        async def main(server: Server, port: int) -> None:
+            browser = backend_client_context([], False, "wiki.example")
+            clients = [await self.greet(server, port, browser)]
+            self.assertEqual(await self.refused(server, port, browser), "broken_off")
+            self.assertTrue(await self.refused(server, port, dial_context(connector_pair(FOREIGN))))
+            clients.append(await self.greet(server, port, dial_context()))
+            self.assertEqual((len(server.web), len(server.tunnels)), (1, 1))
+            for client, recorder in zip(clients, server.web + server.tunnels, strict=True):
+                client.transport.loseConnection()
+                await recorder.until_lost()
+
+        server = self.run_with(main, limit=ConnectionLimit(Clock(), 1))
+        self.assertEqual(server.limit.refused[ALL], 1)
 
     def test_deadline(self) -> None:
         """Neither silence nor half a handshake lasts longer than the deadline; then nothing is left over."""
@@ -319,7 +329,7 @@ class LimitTests(LoopbackTestCase):
 
         for data in (b"", HELLO[:50], HELLO):
             tls = tls_layer(self.tls_transport, clock)
-            factory = PeekingFactory(lambda *_: Route(context, build), clock, tls, ConnectionLimit())
+            factory = PeekingFactory(lambda *_: Route(context, build), clock, tls, ConnectionLimit(clock))
             transport = StringTransport()
             protocol = factory.buildProtocol(transport.getPeer())
             assert protocol is not None

@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import Final
 
 SECONDS: Final = 20.0
+SILENT: Final = b"/silent"
+"""What L{HostileBackend} never answers."""
+
+ENDLESS: Final = b"/endless"
+"""What it answers without end."""
+
 Pairs = list[tuple[bytes, bytes]]
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -186,6 +192,17 @@ class Wire:
         """Say, below TLS, that nothing more will be sent."""
         socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
+    def close_notify(self) -> None:
+        """
+        Say by TLS that nothing more will be sent (RFC 8446, section 6.1), and wait until the edge says so.
+
+        @raise ssl.SSLError: if it says something else.
+        """
+        try:
+            self.socket.unwrap()
+        except ConnectionError:
+            pass
+
     def rest(self) -> bytes:
         """All that comes until the edge hangs up."""
         data = b""
@@ -220,11 +237,11 @@ class HostileBackend:
     An application that somebody took over.
 
     It writes down every connection and request. It answers a path of C{answers} with these
-    very bytes, all others with JSON of what it received.
+    very bytes, L{SILENT} not at all, L{ENDLESS} without end, all others with JSON of what it received.
 
     @ivar begun: the targets of all heads, in the order in which they came.
     @ivar seen: the requests that came to their end.
-    @ivar broken: the targets of those that did not.
+    @ivar broken: the targets of those that did not, or whose answer nobody wanted any more.
     @ivar connections: how many came.
     """
 
@@ -281,6 +298,10 @@ class HostileBackend:
             return False
         seen = Seen(line, headers, body)
         self.seen.append(seen)
+        if seen.target in (SILENT, ENDLESS):
+            _never_done(reader, writer, answers=seen.target == ENDLESS)
+            self.broken.append(seen.target)
+            return False
         canned = self.answers.get(seen.target.partition(b"?")[0])
         if canned is not None:
             writer.write(canned)
@@ -294,3 +315,16 @@ class HostileBackend:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
         writer.write(head if line.startswith(b"HEAD ") else head + text)
         return True
+
+
+def _never_done(reader: BufferedIOBase, writer: BufferedIOBase, *, answers: bool) -> None:
+    """Go on until the other side ends the connection."""
+    try:
+        if not answers:
+            reader.read(1)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"400\r\n" + b"x" * 0x400 + b"\r\n")
+    except OSError:
+        return

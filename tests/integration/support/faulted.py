@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import urlopen
 
 from appproxy.cli.client import AdminClient, Refused, ServerAway
 from bench.sessions import GROUP, ISSUER, make_sessions, user
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.installation import Installation
 from tests.integration.support.load import Load, Person, Place
+from tests.integration.support.look import at_work
 from tests.integration.support.marked_backend import USER_HEADER, MarkedBackend
 from tests.integration.support.processes import Running, wait_until
 from tests.integration.support.toml import toml_text
@@ -28,13 +28,6 @@ APPLICATION: Final = "work"
 CONNECTORS: Final = ("connector", "connector-2")
 DAEMONS: Final = ("edge", "relay", *CONNECTORS)
 SIGN_ON: Final = {"mode": "headers", "headers": {USER_HEADER: {"claim": "user_principal_name"}}}
-BUSY: Final = (
-    "appproxy_requests_active",
-    "appproxy_upgraded_connections",
-    "appproxy_tunnel_streams",
-    'state="busy"',
-)
-"""Parts of the names of numbers that are 0 while nobody asks for anything."""
 
 
 def store_problems(store: Path, beside: Path) -> str:
@@ -252,15 +245,7 @@ class Faulted:
         return ""
 
     def _busy(self) -> str:
-        found = [
-            f"{name}: {key} {value:g}"
-            for name in DAEMONS
-            for key, value in self.site.numbers(name).items()
-            if value and any(part in key for part in BUSY)
-        ]
-        with urlopen(f"{self.backend.internal_url}active", timeout=10) as answer:
-            active = answer.read().decode()
-        return ", ".join(found + ([] if active == "0" else [f"backend: {active}"]))
+        return at_work(self.site, DAEMONS, self.backend.internal_url)
 
     def _look_at_catalog(self, name: str) -> None:
         number, revision = self.administrator.promised
@@ -286,14 +271,14 @@ class Faulted:
             self._found.append(f"kill {self.kills}, of {name}: {what}: {problem}")
 
 
-def sign_in_settings(folder: Path) -> dict[str, Any]:
+def sign_in_settings(folder: Path, *, access_log: bool = False) -> dict[str, Any]:
     """For an edge whose people are signed in already: its provider is never asked."""
     secret = folder / "client-secret"
     secret.touch(0o600)
     secret.write_text("a secret of the tests\n")
     return {
         "sign_in": {"issuer": ISSUER, "client_id": "appproxy", "client_secret_file": secret},
-        "log": {"level": "info", "access": False},
+        "log": {"level": "info", "access": access_log},
     }
 
 

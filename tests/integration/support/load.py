@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bench.websocket_frames import pack, unpack
 from tests.integration.support.marked_backend import marked_bytes
@@ -104,7 +104,7 @@ class Line:
         size = f"Content-Length: {len(body)}\r\n" if body else ""
         try:
             reader, writer = await self._open()
-            writer.write(self._head(method, target, mark, size) + body)
+            writer.write(request_head(self._place, self._person, method, target, mark, size) + body)
             # An edge that answers early need not read all of the body: both ways at once.
             sending = asyncio.ensure_future(_drain(writer))
             try:
@@ -123,13 +123,8 @@ class Line:
 
     async def upgrade(self, mark: str) -> tuple[int, StreamReader, StreamWriter]:
         """Ask for a WebSocket."""
-        key = b64encode(os.urandom(16)).decode()
-        more = (
-            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-        )
         reader, writer = await self._open()
-        writer.write(self._head("GET", "/socket", mark, more))
+        writer.write(request_head(self._place, self._person, "GET", "/socket", mark, upgrade_lines()))
         head = await reader.readuntil(b"\r\n\r\n")
         return int(head.split(b" ")[1]), reader, writer
 
@@ -149,15 +144,91 @@ class Line:
                 raise Broken(f"{UNREACHABLE}: {error}") from error
         return self._streams
 
-    def _head(self, method: str, target: str, mark: str, more: str) -> bytes:
-        authority = f"{self._place.host}:{self._place.port}"
-        return (
-            f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\nOrigin: https://{authority}\r\n"
-            f"Cookie: {self._person.cookie}\r\nX-Mark: {mark}\r\n{more}\r\n"
-        ).encode()
+
+class Readable(Protocol):
+    """What of a C{StreamReader} an answer needs."""
+
+    async def readuntil(self, separator: bytes) -> bytes:
+        """All up to this, and it; raises L{EOFError} if it never comes."""
+
+    async def readexactly(self, n: int) -> bytes:
+        """So many bytes; raises L{EOFError} if there are not so many."""
 
 
-async def read_answer(reader: StreamReader) -> tuple[int, bytes, bool]:
+def request_head(place: Place, person: Person, method: str, target: str, mark: str, more: str = "") -> bytes:
+    """
+    The head of a request of somebody.
+
+    @param more: further lines, with their ends.
+    """
+    authority = f"{place.host}:{place.port}"
+    return (
+        f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\nOrigin: https://{authority}\r\n"
+        f"Cookie: {person.cookie}\r\nX-Mark: {mark}\r\n{more}\r\n"
+    ).encode()
+
+
+def upgrade_lines() -> str:
+    """What asks for a WebSocket."""
+    key = b64encode(os.urandom(16)).decode()
+    return (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    )
+
+
+def check_told(person: Person, mark: str, body: bytes, content: bytes) -> None:
+    """
+    An application was sent a body, and tells of whom and what.
+
+    @raise Wrong: if that is not what was sent.
+    """
+    told = json.loads(content)
+    expected = {
+        "user": person.name,
+        "mark": mark,
+        "cookie": False,
+        "size": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    if told != expected:
+        raise Wrong(f"expected {expected}, got {told}")
+
+
+class Messages:
+    """
+    What somebody says on a WebSocket that echoes, and what has to come back. The application speaks
+    first, and names its user.
+    """
+
+    def __init__(self, person: Person, mark: str) -> None:
+        self._expected = f"{person.name} {mark}".encode()
+        self._mark = mark
+        self._turn = 0
+        self._rest = b""
+
+    def received(self, data: bytes) -> bool:
+        """
+        Whether the message came that had to.
+
+        @raise EOFError: if the connection ended.
+        @raise Wrong: for another message.
+        """
+        if not data:
+            raise EOFError("a WebSocket ended")
+        got, self._rest = unpack(self._rest + data)
+        if got and (got != [self._expected] or self._rest):
+            raise Wrong(f"{self._mark}: expected {self._expected[:80]!r}, got {got!r:.200}")
+        return bool(got)
+
+    def next(self, size: int) -> bytes:
+        """Another message, to be sent."""
+        self._expected = marked_bytes(f"{self._mark}/{self._turn}", size)
+        self._turn += 1
+        return pack(self._expected, os.urandom(4))
+
+
+async def read_answer(reader: Readable) -> tuple[int, bytes, bool]:
     """
     Read an answer as strictly as a browser does.
 
@@ -186,7 +257,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     return name.lower(), value.strip()
 
 
-async def _chunks(reader: StreamReader) -> bytes:
+async def _chunks(reader: Readable) -> bytes:
     pieces = []
     while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
         pieces.append(await reader.readexactly(size))
@@ -240,34 +311,18 @@ class Visitor:
         return 200
 
     async def _exchange(self, mark: str, reader: StreamReader, writer: StreamWriter) -> None:
-        expected, rest = f"{self._person.name} {mark}".encode(), b""
-        for turn in range(self._random.randrange(1, 60)):
-            got: list[bytes] = []
-            while not got:
-                data = await reader.read(MESSAGE_SIZE)
-                if not data:
-                    raise EOFError("a WebSocket ended")
-                got, rest = unpack(rest + data)
-            if got != [expected] or rest:
-                raise Wrong(f"{mark}: expected {expected[:80]!r}, got {got!r:.200}")
-            expected = marked_bytes(f"{mark}/{turn}", self._random.randrange(1, MESSAGE_SIZE))
-            writer.write(pack(expected, os.urandom(4)))
+        messages = Messages(self._person, mark)
+        for _ in range(self._random.randrange(1, 60)):
+            while not messages.received(await reader.read(MESSAGE_SIZE)):
+                pass
+            writer.write(messages.next(self._random.randrange(1, MESSAGE_SIZE)))
             await asyncio.sleep(self._random.uniform(0, LONGEST_PAUSE_SECONDS))
 
     async def _send(self, mark: str, size: int) -> int:
         body = marked_bytes(mark, size)
         status, content = await self._line.ask("POST", f"/{mark}", mark, body)
         if status == 200:
-            told = json.loads(content)
-            expected = {
-                "user": self._person.name,
-                "mark": mark,
-                "cookie": False,
-                "size": size,
-                "sha256": hashlib.sha256(body).hexdigest(),
-            }
-            if told != expected:
-                raise Wrong(f"expected {expected}, got {told}")
+            check_told(self._person, mark, body, content)
         return status
 
     def _mark(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -41,6 +42,25 @@ def free_port() -> int:
     """One of L{free_ports}."""
     (port,) = free_ports(1)
     return port
+
+
+def allow_open_files(wanted: int) -> Callable[[], None]:
+    """
+    Let this process, and what it starts from now on, open so many files.
+
+    @return: puts it back.
+    @raise NotReady: if the system does not allow it.
+    """
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+        except (ValueError, OSError) as error:
+            raise NotReady(f"{wanted} open files are needed (ulimit -n): {error}") from error
+    # Lowering the hard limit is for ever, unless one is root: the soft one is enough.
+    return lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, (before[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:

@@ -17,6 +17,7 @@ from appproxy.httpwire.heads import NO_BODY
 from appproxy.model.application import Backend
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
+from tests.corpus.cases import TunnelAnswerCase
 from tests.integration.support.attacked import AttackTestCase
 from tests.integration.support.attacker import SECONDS, Wire
 from tests.tunnel.support import TURN, Recorder, RecordingListener, request, stream_of
@@ -90,16 +91,30 @@ class StolenConnector:
         """
         _talk(self.session, self._tunnel, done, "the edge")
 
-    def answer(self, head: bytes, data: bytes) -> None:
-        """Wait for the next request, and answer it with a head as it is given, and a body."""
+    def answer(self, case: TunnelAnswerCase) -> None:
+        """Wait for the next request, and answer it."""
         before = len(self.listener.served)
         self.until(lambda: len(self.listener.served) > before)
         stream = stream_of(self.listener.served[before])
-        stream.head(head)
-        if data:
-            stream.write(data)
-        stream.end()
+        if case.head or case.ends == "end":
+            stream.head(case.head)
+        if case.data:
+            stream.write(case.data)
+        if case.ends == "end":
+            stream.end()
+        elif case.ends == "reset":
+            # Before that the edge has what came before: a reset overtakes.
+            self.until(lambda: not self.session.pending_output)
+            stream.reset("backend_protocol")
+        elif case.ends == "second_head":
+            stream.head(case.head)
         self.until(lambda: not self.session.pending_output)
+        if case.ends == "hang_up":
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Be gone, all at once; L{Wire} holds the socket open."""
+        socket.socket.shutdown(self._tunnel, socket.SHUT_RDWR)
 
 
 def _talk(session: TunnelSession, tunnel: ssl.SSLSocket, done: Callable[[], bool], peer: str) -> None:
@@ -166,8 +181,29 @@ class StolenRelay:
         stream = self.session.open(replace(message, revision=self.revision), recorder)
         if body != NO_BODY:
             stream.end()
-        self.until(lambda: bool(recorder.calls) and recorder.calls[-1][0] in ("reset", "ended"))
+        self.until_over(recorder)
         return recorder
+
+    def begin(self, application: str, head: bytes, body: int, data: bytes) -> Recorder:
+        """
+        Begin a request.
+
+        @param body: as long as it is said to be.
+        """
+        recorder = Recorder()
+        message = request(head, body, application=application)
+        recorder.stream = self.session.open(replace(message, revision=self.revision), recorder)
+        recorder.stream.write(data)
+        self.flush()
+        return recorder
+
+    def flush(self) -> None:
+        """Send what there is to send."""
+        self.until(lambda: not self.session.pending_output)
+
+    def until_over(self, recorder: Recorder) -> None:
+        """Wait for the end of a request."""
+        self.until(lambda: bool(recorder.calls) and recorder.calls[-1][0] in ("reset", "ended"))
 
     def close(self) -> None:
         """Hang up."""
