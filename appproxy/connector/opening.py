@@ -142,6 +142,7 @@ class Opening:
     def _catalog_came(self) -> None:
         self._wait = None
         self._cancel_timer()
+        self._trail.step = self._services.trails.seconds()
         try:
             self._admit()
         except Exception:
@@ -201,7 +202,7 @@ class Opening:
         request = self._request
         assert request is not None, "it was dialled for"
         self._dialling = None
-        self._trail.connected = self._services.trails.seconds()
+        self._trail.connected = self._trail.step = self._services.trails.seconds()
         if self._cancelled:
             request.give_back(connection, clean=True)
         else:

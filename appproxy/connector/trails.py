@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from appproxy.tunnel.messages import pack_times
+
 REMEMBERED: Final = 16_384
 """Requests, with some 300 bytes each: seconds of a busy connector, hours of a quiet one."""
 
@@ -27,12 +29,17 @@ class Trail:
 
     @ivar connected: when a new connection was there; not set if one was there already.
     @ivar reused: whether the connection had served before.
+    @ivar signing_on: when the user's sign-on began, where it is more than a header; C{signed_on}: when
+        it was done.
+    @ivar asked: since when only the application is waited for: it has the request.
     @ivar answered: when the head of the answer came.
+    @ivar step: when the latest of the steps before the request was sent was done.
     """
 
     __slots__ = (
         "answered",
         "application",
+        "asked",
         "began",
         "connected",
         "detail",
@@ -40,23 +47,37 @@ class Trail:
         "id",
         "reason",
         "reused",
+        "signed_on",
+        "signing_on",
         "status",
+        "step",
     )
 
     def __init__(self, transaction_id: str, application: str, began: float) -> None:
         self.id = transaction_id
         self.application = application
-        self.began = began
-        self.connected = self.answered = self.ended = _NEVER
+        self.began = self.step = began
+        self.connected = self.asked = self.answered = self.ended = _NEVER
+        self.signing_on = self.signed_on = _NEVER
         self.reused = False
         self.status = 0
         self.reason = self.detail = ""
+
+    def times(self, now: float) -> bytes:
+        """For an edge, when the head of the answer or a failure is there: C{docs/tunnel.md}, section 4."""
+        asked, signing_on = self.asked, self.signing_on
+        sign_on = _NEVER
+        if signing_on >= 0:
+            # A sign-on that failed lasted until now.
+            sign_on = _passed(signing_on, self.signed_on if self.signed_on >= 0 else now)
+        return pack_times(_passed(self.began, now), _passed(asked, now) if asked >= 0 else _NEVER, sign_on)
 
     def as_dict(self) -> dict[str, object]:
         """As an edge is told it: C{docs/tunnel.md}, section 14."""
         told: dict[str, object] = {"application": self.application, "began": self.began}
         for name, at in (
             ("connected_ms", self.connected),
+            ("signed_on_ms", self.signed_on),
             ("answered_ms", self.answered),
             ("ended_ms", self.ended),
         ):
@@ -69,6 +90,11 @@ class Trail:
         if self.reason:
             told |= {"reason": self.reason, "detail": self.detail[:LONGEST_DETAIL]}
         return told
+
+
+def _passed(since: float, now: float) -> float:
+    """The clock is followed up by small steps, backwards too."""
+    return now - since if now > since else 0.0
 
 
 class Trails:
