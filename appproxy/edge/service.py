@@ -235,7 +235,7 @@ class EdgeService(DaemonService):
                 hosts.connect,
                 self._expiries,
                 sealer,
-                sessions.end,
+                sessions,
                 TunnelQuestions(self.reactor, tunnels),
                 self._numbers.recent,
                 _log_place(settings),
