@@ -37,8 +37,14 @@ from appproxy.config.fields import (
 )
 from appproxy.model.problems import Problem
 from appproxy.model.schema import Model
+from appproxy.model.units import Duration
 
 STATE: Final = Path("/var/lib/appproxy/edge")
+
+SHORTEST_PROBES: Final = 10.0
+"""Seconds: a probe takes five at most, and nobody needs to know sooner."""
+
+LONGEST_PROBES: Final = 86400.0
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 ClaimNames = tuple[Text, ...]
@@ -224,6 +230,22 @@ class EdgeMetrics(Model):
     listen: ListenText = "127.0.0.1:9643"
 
 
+def _off_or_seldom(seconds: float) -> float:
+    if seconds and not SHORTEST_PROBES <= seconds <= LONGEST_PROBES:
+        raise ValueError('write "0s" for none, or from "10s" to "1d"')
+    return seconds
+
+
+class ProbeSettings(Model):
+    """
+    C{[probes]}.
+
+    @ivar interval: seconds from one probe of an application to the next; 0 = none.
+    """
+
+    interval: Annotated[Duration, AfterValidator(_off_or_seldom)] = 60.0
+
+
 class EdgeLimits(Model):
     """C{[limits]}."""
 
@@ -263,6 +285,7 @@ class EdgeSettings(Model):
     pki: PkiSettings = PkiSettings()
     admin: AdminSettings = AdminSettings()
     metrics: EdgeMetrics = EdgeMetrics()
+    probes: ProbeSettings = ProbeSettings()
     log: LogSettings = LogSettings()
     limits: EdgeLimits = EdgeLimits()
     plugins: PluginSettings = PluginSettings()
