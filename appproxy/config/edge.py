@@ -46,6 +46,9 @@ SHORTEST_PROBES: Final = 10.0
 
 LONGEST_PROBES: Final = 86400.0
 
+LONGEST_HSTS: Final = 10 * 366 * 86400.0
+"""Seconds: what a browser was told cannot be taken back, and no host keeps its ways for longer."""
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 ClaimNames = tuple[Text, ...]
 
@@ -89,11 +92,16 @@ class EdgeListen(Model):
 
 
 class EdgeTls(Model):
-    """C{[tls]}."""
+    """
+    C{[tls]}.
+
+    @ivar hsts: for how many seconds browsers are told to come over https only; 0 = they are not told.
+    """
 
     certificates: Annotated[tuple[FilePath, ...], NotEmpty] = (Path("/etc/appproxy/certificates"),)
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     transport: TransportName = "fast"
+    hsts: Annotated[Duration, Field(le=LONGEST_HSTS)] = 365 * 86400.0
 
 
 class Claims(Model):

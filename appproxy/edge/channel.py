@@ -179,6 +179,9 @@ class EdgeChannel(RequestSequence, ClientWriter):
             head.keep_alive = False
         without_body = head.method == b"HEAD"
         headers = fields(answer.headers)
+        strict_transport = self._services.strict_transport(head.host)
+        if strict_transport:
+            headers.append(field(b"Strict-Transport-Security", strict_transport))
         if without_body:
             headers.append(content_length(len(answer.body)))
         self.head(answer.status, NO_BODY if without_body else len(answer.body), blocks_of(headers))
