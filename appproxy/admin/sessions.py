@@ -14,7 +14,7 @@ from appproxy.admin.audit import audit
 from appproxy.admin.errors import bad_request, not_found
 from appproxy.admin.objects import MAXIMUM_LISTED, Row, rfc3339
 from appproxy.admin.peer import Peer
-from appproxy.model.application import Model
+from appproxy.model.schema import Model
 from appproxy.policy.decide import canonical_name
 from appproxy.session.record import SessionRecord, decode_record
 from appproxy.store.istore import IStore, Item

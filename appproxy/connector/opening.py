@@ -167,8 +167,14 @@ class Opening:
 
     # -- the sign-on
 
+    def sign_on_begins(self) -> None:
+        """For the times that the edge is told."""
+        self._trail.sign_on_begins(self._services.trails.seconds())
+
     def signed_on(self) -> None:
         """The request can be made."""
+        if self.signing is not None:
+            self._trail.sign_on_done(self._services.trails.seconds())
         admitted = self._admitted
         if self._cancelled or admitted is None:
             return

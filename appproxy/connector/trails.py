@@ -29,14 +29,15 @@ class Trail:
 
     @ivar connected: when a new connection was there; not set if one was there already.
     @ivar reused: whether the connection had served before.
-    @ivar signing_on: when the user's sign-on began, where it is more than a header; C{signed_on}: when
-        it was done.
+    @ivar signed_on: when the user was signed on, where that is more than a header.
+    @ivar sign_on_seconds: how long it took, also where the application asked for it twice.
     @ivar asked: since when only the application is waited for: it has the request.
     @ivar answered: when the head of the answer came.
     @ivar step: when the latest of the steps before the request was sent was done.
     """
 
     __slots__ = (
+        "_signing_on",
         "answered",
         "application",
         "asked",
@@ -47,8 +48,8 @@ class Trail:
         "id",
         "reason",
         "reused",
+        "sign_on_seconds",
         "signed_on",
-        "signing_on",
         "status",
         "step",
     )
@@ -58,19 +59,33 @@ class Trail:
         self.application = application
         self.began = self.step = began
         self.connected = self.asked = self.answered = self.ended = _NEVER
-        self.signing_on = self.signed_on = _NEVER
+        self._signing_on = self.signed_on = self.sign_on_seconds = _NEVER
         self.reused = False
         self.status = 0
         self.reason = self.detail = ""
 
     def times(self, now: float) -> bytes:
         """For an edge, when the head of the answer or a failure is there: C{docs/tunnel.md}, section 4."""
-        asked, signing_on = self.asked, self.signing_on
-        sign_on = _NEVER
-        if signing_on >= 0:
-            # A sign-on that failed lasted until now.
-            sign_on = _passed(signing_on, self.signed_on if self.signed_on >= 0 else now)
-        return pack_times(_passed(self.began, now), _passed(asked, now) if asked >= 0 else _NEVER, sign_on)
+        asked = self.asked
+        if self._signing_on >= 0:
+            # It failed, or was given up.
+            self._sign_on_lasted(now)
+        backend = _passed(asked, now) if asked >= 0 else _NEVER
+        return pack_times(_passed(self.began, now), backend, self.sign_on_seconds)
+
+    def sign_on_begins(self, now: float) -> None:
+        """The user's sign-on begins, or begins anew; the application has nothing to answer meanwhile."""
+        self._signing_on = now
+        self.asked = _NEVER
+
+    def sign_on_done(self, now: float) -> None:
+        """The user is signed on."""
+        self._sign_on_lasted(now)
+        self.signed_on = self.step = now
+
+    def _sign_on_lasted(self, now: float) -> None:
+        self.sign_on_seconds = max(self.sign_on_seconds, 0.0) + _passed(self._signing_on, now)
+        self._signing_on = _NEVER
 
     def as_dict(self) -> dict[str, object]:
         """As an edge is told it: C{docs/tunnel.md}, section 14."""
