@@ -255,12 +255,12 @@ class EdgeService(DaemonService):
 
     def _start_probes(self, feed: CatalogFeed, connectors: ConnectorFeed, tunnels: Tunnels) -> None:
         interval = self._settings.probes.interval
+        questions = TunnelQuestions(self.reactor, tunnels)
+        probes = RegularProbes(self.reactor, feed, connectors, questions, interval)
+        self._numbers.metrics.watch("probe_up", probes.up)
         if interval:
-            questions = TunnelQuestions(self.reactor, tunnels)
-            probes = RegularProbes(self.reactor, feed, connectors, questions, interval)
             probes.start()
             self._stoppers.append(probes)
-            self._numbers.metrics.watch("probe_up", probes.up)
 
     def _expiries(self) -> Mapping[str, datetime]:
         return self._certificates.expiries()
