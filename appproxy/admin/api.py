@@ -16,6 +16,7 @@ from appproxy.admin.explaining import ExplainRequest, Explanations
 from appproxy.admin.objects import Objects
 from appproxy.admin.peer import Peer
 from appproxy.admin.probes import ProbeRequest, Probes
+from appproxy.admin.sessions import EndRequest, SessionObjects
 from appproxy.admin.status import Status
 from appproxy.admin.tokens import TokenObjects, TokenRequest
 from appproxy.admin.traces import Traces
@@ -65,6 +66,7 @@ class AdminApi:
         probes: Probes,
         traces: Traces,
         explanations: Explanations,
+        sessions: SessionObjects,
         objects: Mapping[str, Objects],
         revoke: Callable[[str, Peer], Awaitable[object]],
     ) -> None:
@@ -74,6 +76,7 @@ class AdminApi:
         """
         self._revoke = revoke
         self._traces = traces
+        self._sessions = sessions
         self._objects = {"tokens": tokens, **objects}
         self._handlers: dict[tuple[str, tuple[str, ...]], Handler] = {
             ("POST", ("plan",)): lambda call: changes.plan(call.read(PlanRequest)),
@@ -84,6 +87,8 @@ class AdminApi:
             ("POST", ("explain", "kerberos")): lambda call: explanations.kerberos(
                 call.read(ExplainRequest), call.peer
             ),
+            ("POST", ("end-sessions",)): lambda call: sessions.end(call.read(EndRequest), call.peer),
+            ("POST", ("keys", "rotate")): lambda call: sessions.rotate_keys(call.peer),
             ("POST", ("tokens",)): lambda call: tokens.make(call.read(TokenRequest), call.peer),
         }
 
@@ -104,6 +109,8 @@ class AdminApi:
             case "DELETE", ("objects", kind, name):
                 some = self._kind(kind)
                 return lambda call: some.delete(name, call.peer)
+            case "GET", ("sessions-of", user):
+                return lambda call: self._sessions.list_of(user)
             case "POST", ("connectors", name, "revoke"):
                 return lambda call: self._revoke(name, call.peer)
         try:

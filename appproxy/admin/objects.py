@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
-
-from twisted.internet.defer import Deferred
+from typing import Final, Protocol
 
 from appproxy.admin.audit import audit
 from appproxy.admin.errors import AdminError, bad_request, changed_meanwhile, not_found, refused
@@ -21,18 +19,13 @@ from appproxy.catalog.plan import Change
 from appproxy.catalog.snapshot import Catalog
 from appproxy.model.application import Application, Connector
 from appproxy.pki.authority import Authority
-from appproxy.session.record import SessionRecord, decode_record
 from appproxy.store.istore import Compare, Conflict, IStore, Item
-from appproxy.store.keys import CONNECTORS, SESSIONS, BadDocument
-from appproxy.store.sealing import Sealer
+from appproxy.store.keys import CONNECTORS
 
 Row = Mapping[str, object]
 
 MAXIMUM_LISTED: Final = 10_000
 """Objects in one answer: more than anybody reads, and a bounded answer."""
-
-_SHORT_ID: Final = 8
-"""A session is called by the first characters of its id, as in the log."""
 
 
 class Objects(Protocol):
@@ -164,56 +157,6 @@ class ConnectorObjects:
         return there[find("connector", name, {key: each.name for key, (_, each) in there.items()})]
 
 
-class SessionObjects:
-    """Who is signed in."""
-
-    def __init__(self, store: IStore, sealer: Sealer, end: Callable[[str, str], Deferred[Any]]) -> None:
-        """
-        @param sealer: the one that the session records are sealed with.
-        @param end: ends a session, by id, with a reason.
-        """
-        self._store = store
-        self._sealer = sealer
-        self._end = end
-
-    async def list_all(self) -> list[Row]:
-        """User, begin and end of each; never its whole id, tokens or groups."""
-        return [_session_row(record) for record in (await self._records())[:MAXIMUM_LISTED]]
-
-    async def show(self, name: str) -> Row:
-        """The claims of one session's user."""
-        record = await self._find(name)
-        claims = record.principal.as_dict()
-        del claims["session_id"]
-        return {**_session_row(record), **claims}
-
-    async def delete(self, name: str, peer: Peer) -> Row:
-        """End one everywhere."""
-        record = await self._find(name)
-        await self._end(record.session_id, "administrator")
-        session = record.session_id[:_SHORT_ID]
-        audit(peer, "delete", f"sessions/{session}", 0)
-        return {"id": session, "user": record.principal.label}
-
-    async def _records(self) -> list[SessionRecord]:
-        listing = await self._store.list(SESSIONS)
-        records: list[SessionRecord] = []
-        for item in listing.items:
-            try:
-                records.append(decode_record(_id_of(item, SESSIONS), item.value, self._sealer))
-            except (BadDocument, ValueError):
-                continue  # a tombstone of a session that has ended
-        return sorted(records, key=lambda record: record.created_at)
-
-    async def _find(self, name: str) -> SessionRecord:
-        if len(name) < _SHORT_ID:
-            raise bad_request(f"a session is called by the first {_SHORT_ID} characters of its id")
-        found = [record for record in await self._records() if record.session_id.startswith(name)]
-        if len(found) != 1:
-            raise not_found("session", name)
-        return found[0]
-
-
 class CertificateObjects:
     """The certificates that browsers are shown: files, which are only looked at here."""
 
@@ -277,15 +220,6 @@ def _brief(entry: Entry) -> Row:
         "connector_group": entry.connector_group,
         "pre_authentication": entry.pre_authentication,
         "sso": entry.sso.mode,
-    }
-
-
-def _session_row(record: SessionRecord) -> dict[str, object]:
-    return {
-        "id": record.session_id[:_SHORT_ID],
-        "user": record.principal.label,
-        "created_at": rfc3339(record.created_at),
-        "expires_at": rfc3339(record.expires_at),
     }
 
 

@@ -17,7 +17,9 @@ from appproxy.admin.objects import Row
 from appproxy.admin.peer import Peer
 from appproxy.admin.questions import Connectors
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
+from appproxy.catalog.snapshot import Catalog
 from appproxy.model.advice import advice
+from appproxy.model.application import Connector
 from appproxy.model.schema import Model
 
 AT_ONCE: Final = 16
@@ -84,16 +86,8 @@ class Probes:
         for name in request.applications:
             if name not in applications:
                 raise not_found("application", name, applications)
-        by_group: dict[str, list[str]] = {}
-        for id_, connector in self._registry.current.items():
-            if connector.role == "connector" and not connector.revoked_at:
-                by_group.setdefault(connector.group, []).append(id_)
-        pairs = [
-            Pair(name, connector)
-            for name in request.applications or applications
-            for connector in by_group.get(applications[name].connector_group, [""])
-        ]
-        return sorted({pair for pair in pairs if request.after is None or pair > request.after})
+        pairs = pairs_of(self._feed.current, self._registry.current, request.applications)
+        return [pair for pair in pairs if request.after is None or pair > request.after]
 
     async def _work(self, pairs: Iterator[Pair], rows: dict[Pair, Row], until: float, peer: Peer) -> None:
         # Whoever takes a pair probes it: what was not begun is left for the next call.
@@ -126,6 +120,26 @@ class Probes:
             transaction_id=outcome.transaction_id,
         )
         return row
+
+
+def pairs_of(catalog: Catalog, registry: Mapping[str, Connector], some: Sequence[str] = ()) -> Sequence[Pair]:
+    """
+    Each application with each connector that is to reach it, in order.
+
+    @param some: only these applications; none means all.
+    """
+    by_group: dict[str, list[str]] = {}
+    for id_, connector in registry.items():
+        if connector.role == "connector" and not connector.revoked_at:
+            by_group.setdefault(connector.group, []).append(id_)
+    applications = catalog.applications
+    return sorted(
+        {
+            Pair(name, connector)
+            for name in some or applications
+            for connector in by_group.get(applications[name].connector_group, [""])
+        }
+    )
 
 
 def _told(outcome: Mapping[str, object]) -> dict[str, object]:

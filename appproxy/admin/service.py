@@ -25,10 +25,10 @@ from appproxy.admin.objects import (
     CertificateObjects,
     ConnectorObjects,
     Objects,
-    SessionObjects,
 )
 from appproxy.admin.probes import Probes
 from appproxy.admin.questions import Connectors
+from appproxy.admin.sessions import SessionControl, SessionObjects
 from appproxy.admin.site import AdminSite
 from appproxy.admin.status import Status
 from appproxy.admin.tokens import TokenObjects
@@ -60,7 +60,7 @@ class Surroundings:
     @ivar recent: the requests that ended lately.
     @ivar log_place: where the access log is, in words.
     @ivar rejected: what is wrong with certificates' files, by name.
-    @ivar end_session: ends a session by id, with a reason.
+    @ivar sessions: ends sessions.
     """
 
     store: IStore
@@ -73,7 +73,7 @@ class Surroundings:
     connect_host: str
     expiries: Callable[[], Mapping[str, datetime]]
     sealer: Sealer
-    end_session: Callable[[str, str], Deferred[Any]]
+    sessions: SessionControl
     questions: Connectors
     recent: Recent
     log_place: str
@@ -87,11 +87,12 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
     store, source = around.store, around.source
     live = LiveWatch(clock, around.feed, source)
     connectors = ConnectorObjects(store, source, around.authority)
+    sessions = SessionObjects(store, around.sealer, around.sessions)
     objects: dict[str, Objects] = {
         "applications": CatalogObjects("application", store, live),
         "connector-groups": CatalogObjects("connector_group", store, live),
         "connectors": connectors,
-        "sessions": SessionObjects(store, around.sealer, around.end_session),
+        "sessions": sessions,
         "certificates": CertificateObjects(around.expiries),
     }
     api = AdminApi(
@@ -106,6 +107,7 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
             around.questions,
             lambda user: live_principal(store, around.sealer, user, clock.seconds()),
         ),
+        sessions,
         objects,
         connectors.revoke,
     )

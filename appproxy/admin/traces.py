@@ -162,6 +162,8 @@ def _at_connector(name: str, trail: _Told) -> Iterator[Row]:
         yield _told_step(where, trail["connected_ms"], "new connection to the application")
     elif trail.get("reused"):
         yield _step(where, None, "sent on a connection that was there")
+    if "signed_on_ms" in trail:
+        yield _told_step(where, trail["signed_on_ms"], "user signed on")
     if "answered_ms" in trail:
         yield _told_step("application", trail["answered_ms"], f"answered {trail.get('status', '')}")
     if "reason" in trail:

@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "delete": ("objects:delete", "Delete one object."),
     "connector": ("tokens:connector", "Let connectors join."),
     "relay": ("tokens:relay", "Let relays join."),
+    "session": ("sessions:session", "List and end sessions."),
+    "keys": ("sessions:keys", "Replace the keys of all cookies."),
     "enroll": ("enroll:enroll_command", "Make this machine a connector or relay."),
     "status": ("status:status", "Show the edge, its tunnels and certificates."),
     "trace": ("trace:trace", "Show what became of a request."),

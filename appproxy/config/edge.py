@@ -37,8 +37,17 @@ from appproxy.config.fields import (
 )
 from appproxy.model.problems import Problem
 from appproxy.model.schema import Model
+from appproxy.model.units import Duration
 
 STATE: Final = Path("/var/lib/appproxy/edge")
+
+SHORTEST_PROBES: Final = 10.0
+"""Seconds: a probe takes five at most, and nobody needs to know sooner."""
+
+LONGEST_PROBES: Final = 86400.0
+
+LONGEST_HSTS: Final = 10 * 366 * 86400.0
+"""Seconds: what a browser was told cannot be taken back, and no host keeps its ways for longer."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 ClaimNames = tuple[Text, ...]
@@ -83,11 +92,16 @@ class EdgeListen(Model):
 
 
 class EdgeTls(Model):
-    """C{[tls]}."""
+    """
+    C{[tls]}.
+
+    @ivar hsts: for how many seconds browsers are told to come over https only; 0 = they are not told.
+    """
 
     certificates: Annotated[tuple[FilePath, ...], NotEmpty] = (Path("/etc/appproxy/certificates"),)
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     transport: TransportName = "fast"
+    hsts: Annotated[Duration, Field(le=LONGEST_HSTS)] = 365 * 86400.0
 
 
 class Claims(Model):
@@ -224,6 +238,22 @@ class EdgeMetrics(Model):
     listen: ListenText = "127.0.0.1:9643"
 
 
+def _off_or_seldom(seconds: float) -> float:
+    if seconds and not SHORTEST_PROBES <= seconds <= LONGEST_PROBES:
+        raise ValueError('write "0s" for none, or from "10s" to "1d"')
+    return seconds
+
+
+class ProbeSettings(Model):
+    """
+    C{[probes]}.
+
+    @ivar interval: seconds from one probe of an application to the next; 0 = none.
+    """
+
+    interval: Annotated[Duration, AfterValidator(_off_or_seldom)] = 60.0
+
+
 class EdgeLimits(Model):
     """C{[limits]}."""
 
@@ -263,6 +293,7 @@ class EdgeSettings(Model):
     pki: PkiSettings = PkiSettings()
     admin: AdminSettings = AdminSettings()
     metrics: EdgeMetrics = EdgeMetrics()
+    probes: ProbeSettings = ProbeSettings()
     log: LogSettings = LogSettings()
     limits: EdgeLimits = EdgeLimits()
     plugins: PluginSettings = PluginSettings()

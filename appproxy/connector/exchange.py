@@ -96,6 +96,7 @@ class BackendExchange(AnswerListener, StreamHandler):
             self._signing = self._opening.signing
         self._request = request
         self._connection = connection
+        self._trail.asked = self._trail.step
         request.begin(connection, self)
         if not self._request_ended and self._stream is not None:
             self._stream.resume()
@@ -182,6 +183,9 @@ class BackendExchange(AnswerListener, StreamHandler):
     def upgraded(self) -> None:
         """Only the connector's side says so."""
 
+    def times(self, payload: bytes) -> None:
+        """Only the connector's side says so."""
+
     def reset(self, reason: str, detail: str) -> None:
         """The client or the tunnel is gone."""
         self._stream = None
@@ -217,7 +221,7 @@ class BackendExchange(AnswerListener, StreamHandler):
             return
         if head.status >= 200:
             self._responded = True
-            self._note_answer(head.status)
+            self._note_answer(stream, head.status)
             connection.answer_began()
             if binds_connection(blocks, WWW_AUTHENTICATE):
                 self._request.bind(connection)
@@ -309,11 +313,12 @@ class BackendExchange(AnswerListener, StreamHandler):
         if last:
             connection.write(last)
         if not self._responded:
+            self._trail.asked = self._services.trails.seconds()
             self._await_answer(connection)
 
     def _switch(self, stream: Stream, connection: BackendConnection, payload: bytes) -> None:
         self._responded = True
-        self._note_answer(101)
+        self._note_answer(stream, 101)
         connection.answer_began()
         self._raw = True
         self._request_ended = False
@@ -321,10 +326,11 @@ class BackendExchange(AnswerListener, StreamHandler):
         stream.head(payload)
         stream.upgraded()
 
-    def _note_answer(self, status: int) -> None:
+    def _note_answer(self, stream: Stream, status: int) -> None:
         trail = self._trail
         trail.status = status
-        trail.answered = self._services.trails.seconds()
+        trail.answered = now = self._services.trails.seconds()
+        stream.times(trail.times(now))
 
     def _await_answer(self, connection: BackendConnection) -> None:
         connection.await_answer(self._services.wheel, self._request.timeout)
@@ -351,6 +357,8 @@ class BackendExchange(AnswerListener, StreamHandler):
         self._services.trails.failed(self._trail, reason, detail)
         stream, self._stream = self._stream, None
         if stream is not None:
+            if not self._responded:
+                stream.times(self._trail.times(self._services.trails.seconds()))
             stream.reset(reason, detail)
         self._done_with(clean=False)
 

@@ -205,6 +205,9 @@ class Explanation:
     def upgraded(self) -> None:
         """Only connectors say so."""
 
+    def times(self, payload: bytes) -> None:
+        """Only connectors say so."""
+
     def writable(self, writable: bool) -> None:
         """The answer is short."""
 

@@ -108,6 +108,9 @@ class FirstPage(AnswerListener):
 
     # -- Signer
 
+    def sign_on_begins(self) -> None:
+        """Its steps have their own times."""
+
     def signed_on(self) -> None:
         """The request can be sent: where the application asked for a sign-on, on the same connection."""
         admitted = self._admitted

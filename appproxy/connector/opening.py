@@ -142,6 +142,7 @@ class Opening:
     def _catalog_came(self) -> None:
         self._wait = None
         self._cancel_timer()
+        self._trail.step = self._services.trails.seconds()
         try:
             self._admit()
         except Exception:
@@ -166,8 +167,14 @@ class Opening:
 
     # -- the sign-on
 
+    def sign_on_begins(self) -> None:
+        """For the times that the edge is told."""
+        self._trail.sign_on_begins(self._services.trails.seconds())
+
     def signed_on(self) -> None:
         """The request can be made."""
+        if self.signing is not None:
+            self._trail.sign_on_done(self._services.trails.seconds())
         admitted = self._admitted
         if self._cancelled or admitted is None:
             return
@@ -201,7 +208,7 @@ class Opening:
         request = self._request
         assert request is not None, "it was dialled for"
         self._dialling = None
-        self._trail.connected = self._services.trails.seconds()
+        self._trail.connected = self._trail.step = self._services.trails.seconds()
         if self._cancelled:
             request.give_back(connection, clean=True)
         else:

@@ -178,6 +178,9 @@ class Probe(AnswerListener):
     def upgraded(self) -> None:
         """Only connectors say so."""
 
+    def times(self, payload: bytes) -> None:
+        """Only connectors say so."""
+
     def writable(self, writable: bool) -> None:
         """The answer is a head."""
 

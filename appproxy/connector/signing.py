@@ -23,6 +23,9 @@ costs less than to read on.
 class Signer(Protocol):
     """Who waits for the sign-on."""
 
+    def sign_on_begins(self) -> None:
+        """Whoever measures how long it takes begins now."""
+
     def signed_on(self) -> None:
         """The request can be sent, or sent again."""
 
@@ -53,6 +56,7 @@ class SignOnSteps:
         """Sign on, for the next time that the request is sent."""
         self.dropping = False
         self._dropped = 0
+        self._owner.sign_on_begins()
         try:
             waiting = self._attempt.prepare()
         except SignOnError as problem:

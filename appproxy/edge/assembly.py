@@ -245,6 +245,7 @@ def _web_settings(settings: EdgeSettings) -> WebSettings:
         limits.head_timeout,
         limits.idle_timeout,
         settings.listen.front_end,
+        settings.tls.hsts,
     )
 
 

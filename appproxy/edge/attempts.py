@@ -60,7 +60,7 @@ class Attempts:
         self._count += 1
         stay_with = self._client.bound_to(self._forward.view.group)
         stream, self._link = opener.open(self._request, handler, self._avoid, stay_with)
-        self._transaction.connector = self._link.name
+        self._transaction.connector, self._transaction.tunnel = self._link.name, self._link.tunnel
         if binds_connection(self._head.blocks, AUTHORIZATION):
             self.bind()
         return stream

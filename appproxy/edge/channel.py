@@ -135,8 +135,7 @@ class EdgeChannel(RequestSequence, ClientWriter):
             transaction.connector_group = view.group
             principal = verdict.principal
             if principal is not None:
-                transaction.user = principal.label
-                transaction.session = principal.session_id
+                transaction.user, transaction.session = principal.label, principal.session_id
             if services.as_page and head.upgrade is None:
                 self._start_page(verdict, head, transaction)
                 return
@@ -144,6 +143,8 @@ class EdgeChannel(RequestSequence, ClientWriter):
             self._owed = None
             exchange.begin(head, verdict)
         elif isinstance(verdict, Local):
+            if verdict.principal is not None:
+                transaction.user, transaction.session = verdict.principal.label, verdict.principal.session_id
             self._start_page(verdict, head, transaction)
         else:
             self._write_answer(services.answers.of(verdict, head, self.client.facts, transaction))
@@ -178,6 +179,9 @@ class EdgeChannel(RequestSequence, ClientWriter):
             head.keep_alive = False
         without_body = head.method == b"HEAD"
         headers = fields(answer.headers)
+        strict_transport = self._services.strict_transport(head.host)
+        if strict_transport:
+            headers.append(field(b"Strict-Transport-Security", strict_transport))
         if without_body:
             headers.append(content_length(len(answer.body)))
         self.head(answer.status, NO_BODY if without_body else len(answer.body), blocks_of(headers))

@@ -27,6 +27,8 @@ class ChannelServices:
 
     @ivar make_page: for a request that goes to the tree of pages.
     @ivar fetch: loads a session's record, then calls back.
+    @ivar strict_transport: the C{Strict-Transport-Security} of an answer of our own at this host;
+        empty for none.
     @ivar as_page: whether published applications go through the tree of pages too.
     @ivar draining: whether connections close after their answer.
     @ivar channels: the connections that are open.
@@ -46,6 +48,7 @@ class ChannelServices:
         limits: HeadLimits,
         head_timeout_seconds: float,
         idle_timeout_seconds: float,
+        strict_transport: Callable[[bytes], bytes],
         as_page: bool = False,
     ) -> None:
         self.judge = judge
@@ -59,6 +62,7 @@ class ChannelServices:
         self.limits = limits
         self.head_timeout_seconds = head_timeout_seconds
         self.idle_timeout_seconds = idle_timeout_seconds
+        self.strict_transport = strict_transport
         self.as_page = as_page
         self.draining = False
         self.channels: set[EdgeChannel] = set()

@@ -30,6 +30,7 @@ from appproxy.observe.transaction import Transaction
 from appproxy.relay.opener import NoConnector, StreamOpener
 from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.handler import StreamHandler
+from appproxy.tunnel.messages import seconds_at
 from appproxy.tunnel.stream import Stream
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
@@ -276,6 +277,15 @@ class Exchange(StreamHandler, RequestSink):
             self._stream.reset("cancelled")
         self._finish()
 
+    def times(self, payload: bytes) -> None:
+        """How long the answer took there, which comes just before its head, or before a reset."""
+        transaction = self._transaction
+        transaction.connector_time = seconds_at(payload, 0)
+        transaction.backend_time = seconds_at(payload, 4)
+        transaction.sso_time = seconds_at(payload, 8)
+        if transaction.sso_time >= 0:
+            transaction.sso_mode = self._forward.view.application.sso.mode
+
     def upgraded(self) -> None:
         """Both directions are plain bytes now; before this the stream takes none."""
         headers = self._switching
@@ -320,6 +330,9 @@ class Exchange(StreamHandler, RequestSink):
             self._stream = self._attempts.open(self._services.opener, self)
         except NoConnector:
             self._refuse(earlier or Refusal(Error.GatewayTimeout, "no_connector", "operator"))
+            return
+        if earlier is not None:
+            self._transaction.forget_times()
 
     def _interim(self, status: int, headers: Blocks) -> None:
         self._interims += 1

@@ -152,6 +152,10 @@ class Gate:
         """Whether a host is ours or an application's: what port 80 may redirect."""
         return host in (self._auth_host, self._portal_host) or host in self.catalog.hosts
 
+    def is_https_only(self, host: bytes) -> bool:
+        """Whether nothing but https is served at one of our hosts: what a browser may be told to rely on."""
+        return self.is_known_host(host) and host not in self.plain_hosts
+
     def may_open(self, view: ApplicationView, principal: Principal) -> bool:
         """Whether a user would be let in: what the portal shows."""
         return view.passthrough or self._refused(view, principal) is None

@@ -82,7 +82,11 @@ class PageStream:
         transport: Any,
         finished: Callable[[Transaction], None],
         wheel: TimerWheel,
+        strict_transport: bytes = b"",
     ) -> None:
+        """
+        @param strict_transport: of every page here; empty for none.
+        """
         self.writer = writer
         self._finished = finished
         self.site = site
@@ -96,6 +100,7 @@ class PageStream:
         self._collected = 0
         self._over = self._begun = False
         self._wheel = wheel
+        self._strict_transport = strict_transport
         self._timer: Timer | None = None
         self._request = self._make_request(verdict)
 
@@ -174,6 +179,8 @@ class PageStream:
                     length = int(each)
                 elif lowered not in _SAID_BELOW:
                     flat.append((name, each))
+        if self._strict_transport:
+            flat.append((b"Strict-Transport-Security", self._strict_transport))
         status = int(code)
         body = UNTIL_END if length is None else length
         if self.request_head.method == b"HEAD" or status in (204, 304):

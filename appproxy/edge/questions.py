@@ -115,6 +115,7 @@ _TRAIL: Final[Mapping[str, type | tuple[type, ...]]] = {
     "application": str,
     "began": (int, float),
     "connected_ms": (int, float),
+    "signed_on_ms": (int, float),
     "answered_ms": (int, float),
     "ended_ms": (int, float),
     "reused": bool,

@@ -14,6 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.task import LoopingCall
 
+from appproxy.admin.regular_probes import RegularProbes
 from appproxy.admin.service import AdminService, Surroundings
 from appproxy.catalog.feed import CatalogFeed, ConnectorFeed
 from appproxy.config.daemon import (
@@ -120,6 +121,7 @@ class EdgeService(DaemonService):
         self._stoppers.append(self._certificates)
         await self._listen(web, tunnels, authority, identity)
         self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
+        self._start_probes(feed, connectors, tunnels)
         outcomes = sign_in.flow.outcomes if sign_in.flow is not None else {}
         self._numbers.watch(
             web, tunnels, sessions, feed, self._certificates, outcomes, lambda: identity.current.expires_at
@@ -242,7 +244,7 @@ class EdgeService(DaemonService):
                 hosts.connect,
                 self._expiries,
                 sealer,
-                sessions.end,
+                sessions,
                 TunnelQuestions(self.reactor, tunnels),
                 self._numbers.recent,
                 _log_place(settings),
@@ -257,6 +259,15 @@ class EdgeService(DaemonService):
                 EXIT_UNAVAILABLE, f"the admin socket {settings.admin.listen}: {reason}"
             ) from error
         self._stoppers.append(admin)
+
+    def _start_probes(self, feed: CatalogFeed, connectors: ConnectorFeed, tunnels: Tunnels) -> None:
+        interval = self._settings.probes.interval
+        questions = TunnelQuestions(self.reactor, tunnels)
+        probes = RegularProbes(self.reactor, feed, connectors, questions, interval)
+        self._numbers.metrics.watch("probe_up", probes.up)
+        if interval:
+            probes.start()
+            self._stoppers.append(probes)
 
     def _expiries(self) -> Mapping[str, datetime]:
         return self._certificates.expiries()

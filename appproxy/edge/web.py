@@ -52,6 +52,7 @@ class WebSettings:
     head_timeout_seconds: float
     idle_timeout_seconds: float
     front_end: str = "channel"
+    hsts_seconds: float = 0.0
 
 
 class Web:
@@ -88,8 +89,8 @@ class Web:
         self._finished = finished
         plain_gate = PlainGate(gate, settings.public_port)
         make = self._channel_services
-        self._secure = make(gate.judge, answers, wheel, schedule)
-        self._plain = make(plain_gate.judge, answers, wheel, schedule)
+        self._secure = make(gate.judge, answers, wheel, schedule, self._strict_transport)
+        self._plain = make(plain_gate.judge, answers, wheel, schedule, lambda _host: b"")
         sessions.watch_ended(self._session_ended)
 
     # -- connections
@@ -170,7 +171,12 @@ class Web:
     # -- inside
 
     def _channel_services(
-        self, judge: Any, answers: Answers, wheel: TimerWheel, schedule: Schedule
+        self,
+        judge: Any,
+        answers: Answers,
+        wheel: TimerWheel,
+        schedule: Schedule,
+        strict_transport: Callable[[bytes], bytes],
     ) -> ChannelServices:
         settings = self._settings
         return ChannelServices(
@@ -185,6 +191,7 @@ class Web:
             HeadLimits(head_size=settings.head_size, header_count=settings.header_count),
             settings.head_timeout_seconds,
             settings.idle_timeout_seconds,
+            strict_transport,
             settings.front_end == "site",
         )
 
@@ -201,7 +208,17 @@ class Web:
             channel.transport,
             self._finish,
             self.exchanges.wheel,
+            self._strict_transport(head.host) if channel.client.facts.scheme == b"https" else b"",
         )
+
+    def _strict_transport(self, host: bytes) -> bytes:
+        """
+        See L{ChannelServices}; for connections over TLS, which the header needs (RFC 6797, section 7.2).
+
+        A browser takes it for the whole host and every port of it: none where an application is on http.
+        """
+        seconds = self._settings.hsts_seconds
+        return b"max-age=%d" % int(seconds) if seconds and self.gate.is_https_only(host) else b""
 
     def _fetch(self, session_id: str, done: Callable[[], None]) -> None:
         def failed(failure: Failure) -> None:

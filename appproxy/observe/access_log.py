@@ -164,16 +164,16 @@ class _Visit:
 
 
 class _Way:
-    """The way that requests take through one connector."""
+    """The way that requests take through one tunnel."""
 
-    __slots__ = ("group", "text", "tunnel")
+    __slots__ = ("connector", "group", "text")
 
     def __init__(self, transaction: Transaction, values: _Values) -> None:
-        self.group, self.tunnel = transaction.connector_group, transaction.tunnel
+        self.connector, self.group = transaction.connector, transaction.connector_group
         self.text = b'"connector":%b,"connector_group":%b,"tunnel":%b,' % (
-            values.text(transaction.connector),
+            values.text(self.connector),
             values.text(self.group),
-            values.text(self.tunnel),
+            values.text(transaction.tunnel),
         )
 
 
@@ -261,11 +261,11 @@ class AccessFormat:
 
     def _way(self, transaction: Transaction) -> bytes:
         t = transaction
-        known = self._ways.get(t.connector)
-        if known is None or known.group != t.connector_group or known.tunnel != t.tunnel:
+        known = self._ways.get(t.tunnel)
+        if known is None or known.connector != t.connector or known.group != t.connector_group:
             if len(self._ways) >= MAXIMUM_REMEMBERED:
                 self._ways.clear()
-            known = self._ways[t.connector] = _Way(t, self._values)
+            known = self._ways[t.tunnel] = _Way(t, self._values)
         return known.text
 
     def _outcome(self, transaction: Transaction) -> bytes:

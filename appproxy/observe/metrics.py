@@ -61,6 +61,7 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "requests_active": ("Requests under way.", ()),
     "client_connections": ("Connections of clients.", ()),
     "upgraded_connections": ("Upgraded connections, WebSockets mostly.", ("application",)),
+    "probe_up": ("Whether the last probe was answered.", ("application", "connector")),
     "sessions": ("Sessions known to this process.", ()),
     "tunnels": ("Tunnels that are up.", ("connector_group",)),
     "tunnel_streams": ("Streams open in tunnels.", ("connector",)),

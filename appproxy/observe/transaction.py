@@ -121,7 +121,9 @@ class Transaction:
     @ivar bytes_in: body bytes from the client; C{bytes_out}: to it.
     @ivar duration: seconds to the last byte; C{first_byte}: to the first one of the answer.
     @ivar steps: attempts that failed; for a trace, not for the log.
-    @ivar connector_time: seconds at the connector; C{backend_time}: at the application; C{sso_time}: sign-on.
+    @ivar tunnel: the number of the tunnel that it went through last.
+    @ivar connector_time: seconds at the connector until the head of the answer, or until it gave up;
+        C{backend_time}: of these, how long the application had the whole request; C{sso_time}: sign-on.
     """
 
     __slots__ = (
@@ -186,6 +188,10 @@ class Transaction:
         @param at: seconds since the epoch.
         """
         self.steps = (*self.steps, Step(at - self.started, self.connector, reason, detail))
+
+    def forget_times(self) -> None:
+        """They were of an attempt that is followed by another one."""
+        self.connector_time = self.backend_time = self.sso_time = -1.0
 
     def refused(self, refusal: Refusal) -> None:
         """Note that the request was turned away, and why."""

@@ -220,6 +220,7 @@ def _row_of(link: RelayLink, round_trip: float | None) -> dict[str, object]:
         "connector_group": "",
         "role": "relay",
         "address": link.address,
+        "tunnel": link.tunnel,
         "since": rfc3339(link.up_since),
         "streams": link.load,
         "revision": link.applied_revision,

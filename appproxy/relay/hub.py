@@ -122,6 +122,7 @@ class RelayHub:
                 connector=link.name,
                 connector_group=link.group,
                 client_address=link.address,
+                tunnel=link.tunnel,
             )
         self._check_live()
 
@@ -169,6 +170,7 @@ class RelayHub:
                 connector=link.name,
                 connector_group=link.group,
                 reason=why,
+                tunnel=link.tunnel,
             )
         self._check_live()
 

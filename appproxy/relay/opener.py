@@ -77,10 +77,14 @@ class TunnelLink(Protocol):
     One tunnel as the edge sees it: something to avoid, or to stay with.
 
     @ivar name: the connector's (or relay's) id, for the log.
+    @ivar tunnel: the tunnel's number, for the log.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def tunnel(self) -> str: ...
 
     @property
     def usable(self) -> bool:

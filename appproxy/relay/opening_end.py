@@ -6,6 +6,8 @@ edge's end towards a relay have in common.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from itertools import count
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -18,6 +20,9 @@ from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import QUESTIONS
 from appproxy.tunnel.stream import Stream
 
+_numbers: Final = count(1)
+"""A tunnel's number tells it from all others of this process, in its logs."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class OpeningEnd:
@@ -26,6 +31,7 @@ class OpeningEnd:
     L{appproxy.tunnel.session.TunnelListener} of its session.
 
     @ivar name: the peer's, for the log.
+    @ivar tunnel: this tunnel's number, for the log.
     @ivar address: where the peer is.
     @ivar software: how the peer calls itself.
     @ivar up_since: when its HELLO came; 0 before.
@@ -36,6 +42,7 @@ class OpeningEnd:
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
+        self.tunnel = str(next(_numbers))
         self.address = address
         self.software = ""
         self.up_since = 0.0

@@ -162,6 +162,9 @@ class _Waiting:
     def upgraded(self) -> None:
         """Nothing is asked that upgrades."""
 
+    def times(self, payload: bytes) -> None:
+        """A question's answer says so in its own words."""
+
     def reset(self, reason: str, detail: str) -> None:
         """There will be none."""
         if not self.answer.called:

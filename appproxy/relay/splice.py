@@ -45,6 +45,9 @@ class RequestSide:
     def upgraded(self) -> None:
         """Only connectors say so."""
 
+    def times(self, payload: bytes) -> None:
+        """Only connectors say so."""
+
     def reset(self, reason: str, detail: str) -> None:
         """The edge gave up, or is gone."""
         self._far.reset("cancelled" if reason == "tunnel_lost" else reason, detail)
@@ -91,6 +94,10 @@ class AnswerSide:
     def upgraded(self) -> None:
         """Both directions are plain bytes now."""
         self._near.upgraded()
+
+    def times(self, payload: bytes) -> None:
+        """How long the answer took."""
+        self._near.times(payload)
 
     def reset(self, reason: str, detail: str) -> None:
         """The connector gave up, or is gone."""
@@ -150,6 +157,9 @@ class Parked:
         self._ended = True
 
     def upgraded(self) -> None:
+        """Only connectors say so."""
+
+    def times(self, payload: bytes) -> None:
         """Only connectors say so."""
 
     def reset(self, reason: str, detail: str) -> None:

@@ -116,7 +116,7 @@ class Keyring:
         old = [item.key for item in listing.items]
         number = 1 + max((_number(key) for key in old), default=max(self._ring, default=0))
         await in_time(self._store.transact([], [self._new_key(number)], old), self._clock)
-        _log.info("{event}: the cookie keys were replaced, every session's cookie is void", event="audit")
+        _log.info("{event}: every session's cookie is void", event="keys_replaced")
 
     async def _turn_once(self) -> None:
         now = self._clock.seconds()

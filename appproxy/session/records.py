@@ -56,7 +56,7 @@ _FETCH_ATTEMPTS: Final = 3
 """A read that a new full read overtook is repeated; so often in a row is a store in trouble."""
 
 _END_AT_ONCE: Final = 1_000
-"""Records deleted in one transaction when all are ended."""
+"""Records deleted in one transaction when many are ended."""
 
 _SWEEP_SECONDS: Final = 1.0
 """A session that reached its maximum ends its streams within this time."""
@@ -330,25 +330,38 @@ class Sessions:
         @param why: for the log: C{sign_out}, C{administrator}, C{replaced}, ...
         @raise StoreError: (as a failure) if other edges cannot be told.
         """
-        self._end_here(session_id, "session_ended")
-        return Deferred.fromCoroutine(self._delete(session_id, why))
+        return self.end_many([session_id], why)
 
-    async def _delete(self, session_id: str, why: str) -> None:
+    def end_many(self, session_ids: Sequence[str], why: str) -> Deferred[None]:
+        """End sessions; as L{end}."""
+        for session_id in session_ids:
+            self._end_here(session_id, "session_ended")
+        return Deferred.fromCoroutine(self._delete(session_ids, why))
+
+    async def _delete(self, session_ids: Sequence[str], why: str) -> None:
         seconds = self._lifetimes.maximum_lifetime + CLOCK_SKEW_SECONDS
-        lease = await self._ask(self._store.lease(seconds))
-        tombstone = Put(_tombstone(session_id), encode_document({"kind": "session", "why": why}), lease)
-        await self._ask(self._store.transact([], [tombstone], [session_key(session_id)]))
+        document = encode_document({"kind": "session", "why": why})
+        for start in range(0, len(session_ids), _END_AT_ONCE):
+            some = session_ids[start : start + _END_AT_ONCE]
+            lease = await self._ask(self._store.lease(seconds))
+            tombstones = [Put(_tombstone(each), document, lease) for each in some]
+            await self._ask(self._store.transact([], tombstones, [session_key(each) for each in some]))
 
-    def end_all(self) -> Deferred[None]:
-        """End every session and void every cookie: the answer to a stolen edge."""
+    def end_all(self) -> Deferred[int]:
+        """
+        End every session and void every cookie: the answer to a stolen edge.
+
+        @return: how many sessions there were.
+        """
         return Deferred.fromCoroutine(self._end_all())
 
-    async def _end_all(self) -> None:
+    async def _end_all(self) -> int:
         await self._keyring.replace()
         listing = await self._ask(self._store.list(SESSIONS))
         keys = [item.key for item in listing.items]
         for start in range(0, len(keys), _END_AT_ONCE):
             await self._ask(self._store.transact([], [], keys[start : start + _END_AT_ONCE]))
+        return len(keys)
 
     # Following the store
 

@@ -73,6 +73,8 @@ class AuthHost:
         if self._flow is None:
             return self._answering.refused(request, _NO_PROVIDER)
         if self._throttle.is_blocked(request.client_address):
+            # Without a line in the sign-in log, which an attacker would fill: the access log has one.
+            self._flow.turned_away(_THROTTLED.reason)
             return self._answering.refused(request, _THROTTLED, headers=(_RETRY_AFTER,))
         current = await self._answering.signed_in(request)
         try:

@@ -287,6 +287,10 @@ class SignInFlow:
             amr=" ".join(tokens.methods),
         )
 
+    def turned_away(self, reason: str) -> None:
+        """Count a sign-in that was not even looked at."""
+        self._count(reason)
+
     def _count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 

@@ -33,6 +33,9 @@ class StreamHandler(Protocol):
     def upgraded(self) -> None:
         """The opener's side only: from here on both directions are raw bytes."""
 
+    def times(self, payload: bytes) -> None:
+        """The opener's side only: how long the answer took, before its head or before L{reset}."""
+
     def reset(self, reason: str, detail: str) -> None:
         """The stream is gone; what was not delivered never will be."""
 
@@ -54,6 +57,8 @@ class _Deaf(StreamHandler):
     def ended(self) -> None: ...
 
     def upgraded(self) -> None: ...
+
+    def times(self, payload: bytes) -> None: ...
 
     def reset(self, reason: str, detail: str) -> None: ...
 

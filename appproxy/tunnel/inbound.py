@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from appproxy.tunnel import frames
 from appproxy.tunnel.config_transfer import ConfigReceiver
 from appproxy.tunnel.errors import TunnelError
-from appproxy.tunnel.frames import BLOCKED, DATA, FIN, HEAD, MAX_NUMBER, OPEN, Decoder
+from appproxy.tunnel.frames import BLOCKED, DATA, FIN, HEAD, MAX_NUMBER, OPEN, TIMES, Decoder
 from appproxy.tunnel.handler import DEAF
 from appproxy.tunnel.messages import (
     NO_BODY,
+    TIMES_SIZE,
     OpenMessage,
     pack_reason,
     unpack_go_away,
@@ -59,7 +60,7 @@ class Inbound:
         self._decoder = Decoder()
         self._config = ConfigReceiver(state.settings.max_config)
         self._kinds: dict[int, FrameHandler] = {frames.HELLO: self._on_hello}
-        # Whether OPEN is handled, and HEAD: with DATA they are most frames, and need no look-up.
+        # Whether OPEN is handled, and HEAD and TIMES: with DATA they are most frames, and need no look-up.
         self._request = self._response = False
 
     def receive(self, data: bytes) -> None:
@@ -79,6 +80,8 @@ class Inbound:
                     self._on_open(flags, number, payload)
                 elif kind == HEAD and self._response:
                     self._on_head(flags, number, payload)
+                elif kind == TIMES and self._response:
+                    self._on_times(flags, number, payload)
                 else:
                     known = self._kinds.get(kind)
                     if known is None:
@@ -142,6 +145,7 @@ class Inbound:
         from_acceptor: dict[int, FrameHandler] = {
             frames.HEAD: self._on_head,
             frames.UPGRADED: self._on_upgraded,
+            frames.TIMES: self._on_times,
         }
         from_opener: dict[int, FrameHandler] = {
             frames.OPEN: self._on_open,
@@ -301,6 +305,16 @@ class Inbound:
         if stream._sending == AWAIT_UPGRADE:
             stream._sending = RAW
         stream.handler.upgraded()
+
+    def _on_times(self, flags: int, number: int, payload: bytes) -> None:
+        if len(payload) < TIMES_SIZE:
+            raise TunnelError("bad_message", "TIMES is too short")
+        stream = self._stream(number)
+        if stream is None:
+            self._state.late(number)
+        else:
+            self._state.waste()
+            stream.handler.times(payload)
 
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
         stream = self._stream(number)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from appproxy.tunnel.frames import MAX_DATA, encode
+from appproxy.tunnel.frames import HEADER_SIZE, MAX_DATA, begin_header, encode, end_header
 
 
 class Sender(Protocol):
@@ -118,6 +118,16 @@ class Outbox:
         frame = encode(kind, stream, payload, flags)
         self.parts.append(frame)
         self.room -= len(frame)
+        if not self.awake:
+            self.rouse()
+
+    def small(self, kind: int, stream: int, payload: bytes) -> None:
+        """The same for a frame of an open stream whose payload is short, in half the time."""
+        parts = self.parts
+        parts.append(begin_header(kind, 0))
+        parts.append(end_header(stream, len(payload)))
+        parts.append(payload)
+        self.room -= HEADER_SIZE + len(payload)
         if not self.awake:
             self.rouse()
 

@@ -16,6 +16,7 @@ from appproxy.tunnel.frames import (
     MAX_DATA,
     OPEN,
     RESET,
+    TIMES,
     TRAILERS,
     UPGRADED,
     begin_header,
@@ -161,6 +162,11 @@ class Stream:
         @raise ValueError: if it is larger than a frame may be.
         """
         self._advance(AFTER_HEAD, HEAD, payload)
+
+    def times(self, payload: bytes) -> None:
+        """Say how long the answer took: the acceptor's side, before the final head or L{reset}."""
+        if not self.closed:
+            self._box.small(TIMES, self.id, payload)
 
     def write(self, data: bytes) -> None:
         """

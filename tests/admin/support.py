@@ -156,7 +156,7 @@ class Edge:
             connect_host="connect.apps.example.com",
             expiries=lambda: {"apps": CERTIFICATE_END},
             sealer=SEALER,
-            end_session=self._end_session,
+            sessions=self,
             questions=self.connectors_asked,
             recent=self.recent,
             log_place="the access log is edge.log",
@@ -182,9 +182,19 @@ class Edge:
         self.feed.stop()
         self.connectors.stop()
 
-    def _end_session(self, session_id: str, why: str) -> Deferred[None]:
-        self.ended.append((session_id, why))
+    def end(self, session_id: str, why: str) -> Deferred[None]:
+        """Note that a session is ended."""
+        return self.end_many([session_id], why)
+
+    def end_many(self, session_ids: Sequence[str], why: str) -> Deferred[None]:
+        """Note that sessions are ended."""
+        self.ended += [(session_id, why) for session_id in session_ids]
         return succeed(None)
+
+    def end_all(self) -> Deferred[int]:
+        """Note that all keys are replaced."""
+        self.ended.append(("*", "keys"))
+        return succeed(3)
 
 
 def short_folder(add_cleanup: Callable[..., object]) -> Path:

@@ -14,15 +14,12 @@ from appproxy.admin.objects import (
     CertificateObjects,
     ConnectorObjects,
     Objects,
-    SessionObjects,
     find,
 )
 from appproxy.catalog.documents import encode, key_of
-from appproxy.model.principal import Principal
-from appproxy.session.record import SessionRecord, Tokens, encode_record, session_key
 from appproxy.store.istore import Put
-from appproxy.store.keys import CONNECTORS, SESSIONS
-from tests.admin.support import ADA, SEALER, EdgeTestCase
+from appproxy.store.keys import CONNECTORS
+from tests.admin.support import ADA, EdgeTestCase
 from tests.catalog.examples import read
 
 
@@ -133,45 +130,6 @@ class ConnectorObjectsTests(ObjectsTestCase):
         self.assertFalse(rows["c1"])
         self.assertTrue(self.edge.connectors.current["c2"].revoked_at)
         self.refused(self.connectors.revoke("nobody", ADA))
-
-
-class SessionObjectsTests(ObjectsTestCase):
-    """Who is signed in."""
-
-    def setUp(self) -> None:
-        """A session, and what an ended one leaves."""
-        super().setUp()
-        self.session_id = "0123456789abcdef" * 2
-        principal = Principal(
-            "https://idp.example", "1", self.session_id, user_principal_name="bob@example.com"
-        )
-        record = SessionRecord(principal, Tokens(id_token="the-id-token"), 1.7e9, 1.7e9 + 3600, 0)
-        self.put(session_key(self.session_id), encode_record(record, SEALER))
-        self.put(SESSIONS + "f" * 32, b"a tombstone")
-        end = self.edge.around.end_session
-        self.sessions: Objects = SessionObjects(self.store, SEALER, end)
-
-    def test_list(self) -> None:
-        """
-        Each session has its user and times; never a token or its whole id.
-
-        Security row 25.
-        """
-        rows = self.result(self.sessions.list_all())
-        self.assertEqual([(row["id"], row["user"]) for row in rows], [("01234567", "bob@example.com")])
-        told = str(rows) + str(self.result(self.sessions.show("01234567")))
-        self.assertNotIn("the-id-token", told)
-        self.assertNotIn(self.session_id, told)
-
-    def test_end(self) -> None:
-        """Deleting a session ends it."""
-        self.result(self.sessions.delete("01234567", ADA))
-        self.assertEqual(self.edge.ended, [(self.session_id, "administrator")])
-
-    def test_name(self) -> None:
-        """Too short a name, or none there is, ends nothing."""
-        self.assertEqual(self.refused(self.sessions.delete("0", ADA)).status, 400)
-        self.assertEqual(self.refused(self.sessions.delete("76543210", ADA)).status, 404)
 
 
 class CertificateObjectsTests(ObjectsTestCase):

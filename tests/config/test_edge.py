@@ -132,6 +132,14 @@ class EdgeTests(SynchronousTestCase):
         for wrong in ('idle_lifetime = "15h"', 'maximum_lifetime = "0s"', 'maximum_lifetime = "900d"'):
             self.assertEqual(len(read(DOMAIN + f"[session]\n{wrong}\n")), 1, wrong)  # type: ignore[arg-type]
 
+    def test_probes(self) -> None:
+        """Probes come seldom enough for everybody, or not at all."""
+        self.assertEqual(self.settings(DOMAIN + '[probes]\ninterval = "0s"\n').probes.interval, 0)
+        self.assertEqual(self.settings(DOMAIN + '[probes]\ninterval = "10s"\n').probes.interval, 10)
+        for text in ("9s", "1ms", "2d"):
+            found = read(DOMAIN + f'[probes]\ninterval = "{text}"\n')
+            self.assertEqual(found, ['3: probes.interval: write "0s" for none, or from "10s" to "1d"'])
+
     def test_later_keys(self) -> None:
         """A key of a later stage takes its default and nothing else."""
         self.settings(DOMAIN + '[session]\nrefresh_interval = "10m"\n')

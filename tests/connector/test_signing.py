@@ -15,6 +15,7 @@ from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.modes import SignOns
 from appproxy.sso.sign_on import Attempt, SignOn
+from appproxy.tunnel.messages import seconds_at
 from tests.connector.support import ADA, EVE, Answer, Edge, backend, failures_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -143,6 +144,46 @@ class SigningTests(SynchronousTestCase):
         self.edge.pump()
         self.assertEqual(answer.reason, "sso_timeout")
         self.assertEqual(self.edge.backends.transports, [])
+
+    def times(self, answer: Answer) -> list[float]:
+        """What the edge is told: seconds at the connector, at the application, and for the sign-on."""
+        ((_, payload),) = [each for each in answer.calls if each[0] == "times"]
+        return [seconds_at(payload, at) for at in (0, 4, 8)]
+
+    def pass_and(self, seconds: float, result: object = None) -> None:
+        """Time passes, and the sign-on is done, or comes to nothing."""
+        self.edge.clock.advance(seconds)
+        waiting = self.mode.waiting.pop()
+        waiting.errback(result) if isinstance(result, Exception) else waiting.callback(None)
+        self.edge.pump()
+
+    def test_time(self) -> None:
+        """The edge is told how long the sign-on took, apart from the application."""
+        self.mode.holds = True
+        answer = self.ask()
+        self.pass_and(2)
+        self.edge.clock.advance(1)
+        self.edge.say(OK)
+        self.assertEqual(self.times(answer), [3, 1, 2])
+
+    def test_time_of_a_failure(self) -> None:
+        """Of a sign-on that came to nothing, too; the application had no time then."""
+        self.mode.holds = True
+        answer = self.ask()
+        self.pass_and(2, SignOnError("no ticket", "sso_timeout"))
+        self.assertEqual(self.times(answer), [2, -1, 2])
+
+    def test_time_of_two(self) -> None:
+        """Where the application asks for another sign-on both count, and not what it took to ask."""
+        self.mode.holds = True
+        answer = self.ask()
+        self.pass_and(2)
+        self.edge.clock.advance(4)
+        self.edge.say(ASKS)
+        self.pass_and(1)
+        self.edge.clock.advance(5)
+        self.edge.say(OK)
+        self.assertEqual(self.times(answer), [12, 5, 3])
 
     def test_bug_in_it(self) -> None:
         """A bug in a sign-on costs its stream, at once."""

@@ -24,6 +24,21 @@ class FailuresContract(ContractCase):
         self.assertEqual(head.all(b"appproxy-transaction-id"), [transaction.id.encode()])
         return head
 
+    # -- users
+
+    def test_who(self) -> None:
+        """Of a user who is turned away, or who looks at a page of ours, the log says who it was."""
+        self.rig.publish({"hr": application("hr", groups=["HR"])})
+        session_id = self.rig.sign_in(EVE)
+        cookie = self.rig.cookie(session_id, HR.decode()).rstrip()
+        client = self.rig.client(HR.decode())
+        client.send(request(b"GET / HTTP/1.1", cookie, host=HR))
+        self.assert_refused(client, 403, "not_assigned")
+        client.send(request(b"GET /.appproxy/session HTTP/1.1", cookie, host=HR))
+        client.send(request(b"GET /.appproxy/session HTTP/1.1", host=HR))
+        known = ("eve@example.com", session_id)
+        self.assertEqual([(each.user, each.session) for each in self.rig.finished], [known, known, ("", "")])
+
     # -- clients
 
     def test_client_leaves(self) -> None:

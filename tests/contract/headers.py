@@ -8,7 +8,7 @@ import itertools
 from typing import Final
 
 from appproxy.session.cookies import SESSION_COOKIE, SIGN_IN_COOKIE
-from tests.contract.rig import ADA, DOMAIN, EVE, application
+from tests.contract.rig import ADA, DOMAIN, EVE, Rig, application
 from tests.contract.support import HR, WIKI, ContractCase, Head, request
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
@@ -58,6 +58,9 @@ def plain(name: bytes) -> bytes:
     return bytes(byte for byte in name.lower() if byte not in b"-_.")
 
 
+HSTS: Final = b"strict-transport-security"
+
+
 class HeadersContract(ContractCase):
     """Heads are rebuilt from what may pass."""
 
@@ -89,6 +92,68 @@ class HeadersContract(ContractCase):
         for spelled in (b"X-Forwarded-For", b"x-forwarded-for", b"FORWARDED, X-REQUEST-ID, host"):
             head = self.ask(b"Connection: close, " + spelled)
             self.assertTrue({b"x-forwarded-for", b"forwarded", b"x-request-id", b"host"} <= head.names)
+
+    def hsts(self, raw: bytes, host: bytes, rig: Rig | None = None) -> list[bytes]:
+        """The answer's C{Strict-Transport-Security}."""
+        client = (rig or self.rig).client(host.decode())
+        client.send(raw)
+        head = Head(client.take())
+        self.assertGreaterEqual(head.status, 200)
+        return head.all(HSTS)
+
+    def test_https_only(self) -> None:
+        """Our own answers tell browsers to come by https only, at hosts of ours and of applications."""
+        auth, portal = (b"%s.%s" % (name, DOMAIN.encode()) for name in (b"auth", b"portal"))
+        session_id, cookie = self.signed_in()
+        at_portal = self.rig.cookie(session_id, portal.decode()).rstrip()
+        year = [b"max-age=31536000"]
+        for raw, host in (
+            (request(host=HR), HR),
+            (request(b"POST / HTTP/1.1", b"Content-Length: 0", host=HR), HR),
+            (request(b"GET /.appproxy/session HTTP/1.1", cookie, host=HR), HR),
+            (request(b"GET /.appproxy/nothing HTTP/1.1", host=WIKI), WIKI),
+            (request(b"GET / HTTP/1.1", at_portal, host=portal), portal),
+            (request(host=portal), portal),
+            (request(host=auth), auth),
+            (request(b"GET /.appproxy/healthz HTTP/1.1", host=auth), auth),
+        ):
+            self.assertEqual(self.hsts(raw, host), year, raw)
+        self.rig.behind.refusing.add("wiki.internal.example")
+        self.assertEqual(self.hsts(request(), WIKI), year)
+
+    def test_https_only_is_not_said(self) -> None:
+        """Not of applications' own answers, not of hosts that are none of ours, not over http."""
+        _, head = self.answer(OK + b"\r\n")
+        self.assertEqual((head.status, head.all(HSTS)), (200, []))
+        _, head = self.answer(OK + b"Strict-Transport-Security: max-age=5\r\n\r\n")
+        self.assertEqual(head.all(HSTS), [b"max-age=5"])
+        stranger = b"stranger.example.com"
+        self.assertEqual(self.hsts(request(host=stranger), stranger), [])
+        client = self.rig.plain_client()
+        client.send(request(host=HR))
+        head = Head(client.take())
+        self.assertEqual((head.status, head.all(HSTS)), (308, []))
+
+    def test_not_https_only(self) -> None:
+        """Where a host has an application on http too, at any port, no page of ours at it shuts that off."""
+        rest = application(
+            "rest", external_url=f"http://hr.{DOMAIN}:8080/rest/", pre_authentication="passthrough"
+        )
+        self.rig.publish({**self.applications, "rest": rest})
+        _, cookie = self.signed_in()
+        for raw in (request(host=HR), request(b"GET /.appproxy/session HTTP/1.1", cookie, host=HR)):
+            self.assertEqual(self.hsts(raw, HR), [])
+        self.assertEqual(self.hsts(request(b"GET /.appproxy/nothing HTTP/1.1"), WIKI), [b"max-age=31536000"])
+        # Once it is gone, browsers are told.
+        self.rig.publish(self.applications)
+        self.assertEqual(self.hsts(request(host=HR), HR), [b"max-age=31536000"])
+
+    def test_hsts_off(self) -> None:
+        """C{tls.hsts = "0s"} sends none."""
+        rig = self.make_rig(hsts="0s")
+        for raw in (request(host=HR), request(b"GET /.appproxy/session HTTP/1.1", host=HR)):
+            self.assertEqual(self.hsts(raw, HR, rig), [])
+        self.assert_quiet(rig)
 
     def test_forwarding(self) -> None:
         """

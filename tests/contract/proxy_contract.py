@@ -11,6 +11,7 @@ from tests.contract.departures import DeparturesContract
 from tests.contract.failures import FailuresContract
 from tests.contract.headers import HeadersContract
 from tests.contract.pace import PaceContract
+from tests.contract.times import TimesContract
 from tests.contract.upgrades import UpgradesContract
 
 
@@ -22,5 +23,6 @@ class ProxyContract(
     DeparturesContract,
     BoundContract,
     PaceContract,
+    TimesContract,
 ):
     """All of it."""

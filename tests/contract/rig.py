@@ -213,6 +213,7 @@ class Rig:
         limits: Mapping[str, Any] | None = None,
         connectors: Mapping[str, str] | None = None,
         relays: int = 0,
+        hsts: str = "365d",
     ) -> None:
         """
         @param connectors: id to group; one of the group C{main} by default.
@@ -230,7 +231,7 @@ class Rig:
         self._schedule = end_of_turn(self.clock)
         self.tunnels: Tunnels = make_tunnels(self.network, self._schedule, relays)
         self._start_sessions()
-        self._start_edge(front_end, rules, limits or {})
+        self._start_edge(front_end, rules, limits or {}, hsts)
         self.connectors: dict[str, ConnectorEnd] = {}
         self.publish(applications if applications is not None else {"wiki": application("wiki")})
         for connector in self._connector_groups:
@@ -368,10 +369,12 @@ class Rig:
         self.sessions.start()
         self.handover = Handover(keyring, self.sessions, self.store, self.clock, f"https://auth.{DOMAIN}")
 
-    def _start_edge(self, front_end: str, rules: tuple[IAccessRule, ...], limits: Mapping[str, Any]) -> None:
+    def _start_edge(
+        self, front_end: str, rules: tuple[IAccessRule, ...], limits: Mapping[str, Any], hsts: str
+    ) -> None:
         self.web = build_web(
             self.clock,
-            edge_settings(front_end, tuple(limits.items())),
+            edge_settings(front_end, tuple(limits.items()), hsts),
             shared_pages(),
             SigningIn(self.handover, None, None),
             self.sessions,
@@ -397,10 +400,17 @@ class Rig:
 
 
 @lru_cache
-def edge_settings(front_end: str = "channel", limits: tuple[tuple[str, Any], ...] = ()) -> EdgeSettings:
+def edge_settings(
+    front_end: str = "channel", limits: tuple[tuple[str, Any], ...] = (), hsts: str = "365d"
+) -> EdgeSettings:
     """An edge's configuration of which only this is said."""
     return EdgeSettings.model_validate(
-        {"domain": DOMAIN, "listen": {"front_end": front_end}, "limits": dict(limits)}
+        {
+            "domain": DOMAIN,
+            "listen": {"front_end": front_end},
+            "limits": dict(limits),
+            "tls": {"hsts": hsts},
+        }
     )
 
 

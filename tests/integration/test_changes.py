@@ -139,6 +139,47 @@ class ChangeTests(IntegrationTestCase):
         browser.submit(browser.open(self.site.url("echo", "/.appproxy/sign-out")))
         self.assert_breaks_off(reader)
 
+    def signed_in(self) -> Browser:
+        """Ada, with a new browser."""
+        browser = self.site.browser()
+        self.assertEqual(self.site.sign_in(browser, self.site.url("echo"), ADA).status, 200)
+        return browser
+
+    def assert_signed_out(self, *browsers: Browser) -> None:
+        """The edge knows none of them."""
+        for browser in browsers:
+            page = browser.fetch(self.site.url("echo", "/.appproxy/session"))
+            self.assertEqual(page.status, 401, page.text)
+
+    def test_administrator_ends_sessions(self) -> None:
+        """
+        An administrator ends a user's sessions, everybody's, or replaces the keys of all cookies: streams
+        break off, cookies are worthless, and each time one can sign in again. The audit log says so.
+
+        Security row 19.
+        """
+        laptop, phone = self.signed_in(), self.signed_in()
+        reader = self.endless_download(laptop)
+        self.assertEqual(
+            [row["user"] for row in self.site.appproxy_json("session", "list", "--user", "ada@example.com")],
+            ["ada@example.com"] * 2,
+        )
+        for command in (
+            ("session", "end", "--user", "ada@example.com"),
+            ("session", "end", "--all"),
+            ("keys", "rotate"),
+        ):
+            self.assertEqual(self.site.appproxy_json(*command, "--yes"), {"ended": 2})
+            self.assert_breaks_off(reader)
+            self.assert_signed_out(laptop, phone)
+            self.assertEqual(self.site.appproxy_json("session", "list"), [])
+            laptop, phone = self.signed_in(), self.signed_in()
+            reader = self.endless_download(laptop)
+        lines = [json.loads(line) for line in self.site.edge.text.splitlines() if line.startswith("{")]
+        audits = [line for line in lines if line["event"] == "audit"]
+        done = [(line["action"], line["object"].partition("/")[0]) for line in audits]
+        self.assertEqual(done[-4:], [("delete", "sessions")] * 3 + [("rotate", "keys")])
+
     def test_web_socket_of_somebody_else(self) -> None:
         """A WebSocket that another site's page opens is refused before anything reaches the application."""
         browser = self.site.browser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -68,6 +69,26 @@ class DiagnosisTests(IntegrationTestCase):
         """The trace of an answer that has the edge's transaction id."""
         traced: dict[str, Any] = self.site.appproxy_json("trace", page.header("AppProxy-Transaction-Id"))
         return traced
+
+    def test_regular_probes(self) -> None:
+        """
+        The edge has connectors try applications by itself: a dead one stands in the metrics and once in
+        the log, and a connector without a tunnel says nothing of either.
+        """
+        self.site.start_edge({"probes": {"interval": "10s"}})
+        self.publish("closed", "open")
+
+        def up() -> dict[str, float]:
+            series = re.compile('appproxy_probe_up{application="([^"]*)"')
+            numbers = self.site.numbers("edge").items()
+            return {found[1]: number for name, number in numbers if (found := series.match(name))}
+
+        wait_until(lambda: up() == {"closed": 0.0, "open": 1.0}, "a probe of each")
+        lines = [json.loads(line) for line in self.site.edge.text.splitlines() if line.startswith("{")]
+        (changed,) = [line for line in lines if line["event"] == "probe_changed"]
+        self.assertEqual((changed["application"], changed["outcome"]), ("closed", "backend_refused"))
+        self._started[-1].stop()
+        wait_until(lambda: up() == {}, "nobody to be asked")
 
     def assert_failure_traced(self, through: str) -> None:
         """The page of a request that no backend got leads to the connector's own words."""

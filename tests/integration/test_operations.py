@@ -104,12 +104,29 @@ class OperationsTests(IntegrationTestCase):
         self.assert_documented("Sign-in log", *self.lines("sign_in"), self.wait_for_line("sign_out"))
         self.assert_documented("Audit log", self.wait_for_line("audit"))
 
-    def scraped(self, process: Running) -> set[str]:
-        """The names of all samples that a daemon may show."""
+    def test_times(self) -> None:
+        """The access log says where the time of a request went, and the metrics have it by application."""
+        self.sign_in()
+        wait_until(lambda: any(line["connector"] for line in self.lines("access")), "the application's line")
+        (line,) = [line for line in self.lines("access") if line["connector"]]
+        self.assertGreaterEqual(line["backend_ms"], 0)
+        self.assertGreaterEqual(line["connector_ms"], line["backend_ms"])
+        self.assertGreaterEqual(line["first_byte_ms"], line["connector_ms"])
+        self.assertIsNone(line["sso_ms"])
+        self.assertIn(f'"tunnel": "{line["tunnel"]}"', json.dumps(self.lines("tunnel_up")))
+        page = self.page_of_metrics(self.site.edge)
+        self.assertIn('appproxy_backend_seconds_count{application="echo"} 1.0', page)
+
+    def page_of_metrics(self, process: Running) -> str:
+        """What a daemon tells Prometheus."""
         config = self.site.folder / f"{process.name}.toml"
         listen = tomllib.loads(config.read_text())["metrics"]["listen"]
-        page = self.site.browser().open(f"http://{listen}/metrics")
-        families = re.findall(r"^# TYPE (\w+) (\w+)$", page.text, re.MULTILINE)
+        return self.site.browser().open(f"http://{listen}/metrics").text
+
+    def scraped(self, process: Running) -> set[str]:
+        """The names of all samples that a daemon may show."""
+        page = self.page_of_metrics(process)
+        families = re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE)
         self.assertIn(("appproxy_open_descriptors", "gauge"), families)
         return {name.removesuffix("_total") + end for name, kind in families for end in SAMPLES_OF[kind]}
 

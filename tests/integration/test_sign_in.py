@@ -74,6 +74,28 @@ class SignInTests(IntegrationTestCase):
         self.assertEqual(page.status, 403)
         self.assertIn("Forbidden", page.text)
 
+        def refused() -> list[str]:
+            return [line["user"] for line in self.site.access_lines() if line["reason"] == "not_assigned"]
+
+        wait_until(lambda: refused() == ["grace@example.com"], "the line of who was refused")
+        traced = self.site.appproxy_json("trace", page.header("AppProxy-Transaction-Id"))
+        self.assertEqual(traced["request"]["user"], "grace@example.com")
+
+    def test_https_only(self) -> None:
+        """Pages of ours tell browsers to come by https only; the application's answers are its own affair."""
+        browser = self.site.browser()
+        self.assertEqual(self.arrive(browser).header("Strict-Transport-Security"), "")
+        for url in (
+            self.site.url("portal"),
+            self.site.url("echo", "/.appproxy/sign-out"),
+            self.site.url("auth", "/.appproxy/signed-out"),
+        ):
+            page = browser.open(url)
+            self.assertEqual(page.status, 200, url)
+            self.assertEqual(page.header("Strict-Transport-Security"), "max-age=31536000", url)
+        refused = self.site.sign_in(self.site.browser(), self.site.url("echo"), GRACE)
+        self.assertEqual(refused.header("Strict-Transport-Security"), "max-age=31536000")
+
     def test_passthrough(self) -> None:
         """A passthrough application is there for anybody."""
         page = self.site.browser().open(self.site.url("open"))

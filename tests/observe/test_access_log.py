@@ -226,10 +226,10 @@ class AccessLineTests(SynchronousTestCase):
             self.assertEqual(form.line(each).decode(), expected)
 
     def test_many_sessions(self) -> None:
-        """What is remembered of sessions and connectors has a bound too."""
+        """What is remembered of sessions and tunnels has a bound too."""
         form = AccessFormat("edge")
         for number in range(MAXIMUM_REMEMBERED + 10):
-            form.line(transaction(session=f"session {number}", connector=f"connector {number}"))
+            form.line(transaction(session=f"session {number}", tunnel=f"{number}"))
         self.assertLessEqual(max(len(form._visits), len(form._ways)), MAXIMUM_REMEMBERED)
         form.line(transaction(session="greedy", user_agent=b"x" * 60_000))
         self.assertNotIn("greedy", form._visits)

@@ -69,6 +69,11 @@ CASES: Final[Mapping[str, Mapping[str, Values]]] = {
             "0+100x90",
         ),
     },
+    "AppProxyApplicationUnreachable": {
+        f'appproxy_probe_up{{{EDGE},application="wiki",connector="dublin"}}': ("0x90", "1x90"),
+        # Once is no alert.
+        f'appproxy_probe_up{{{EDGE},application="wiki",connector="cork"}}': ("1x90", "1x85 0 1x5"),
+    },
     "AppProxyOverloaded": {f"appproxy_reactor_lag_seconds{{{EDGE}}}": ("1x90", "0.01x90")},
     "AppProxySignInFailures": {
         f'appproxy_sign_ins_total{{{EDGE},outcome="token_invalid"}}': ("0+5x90", "0+5x90"),

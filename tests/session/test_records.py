@@ -9,10 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
 from appproxy.model.principal import Principal
+from appproxy.session import records
 from appproxy.session.memory import MAXIMUM_COOKIES, MAXIMUM_SESSIONS
 from appproxy.session.record import Tokens, decode_record, encode_record
 from appproxy.session.records import MAXIMUM_FETCHES, TOUCH_SECONDS, CookieProblem, NotHere, StoreAway
 from appproxy.store.istore import Put, StoreUnavailable
+from appproxy.store.keys import SESSIONS
 from tests.session.support import ADA, GRACE, WIKI_HOST, Edge, EdgeTestCase, ShortLives
 
 
@@ -377,10 +379,24 @@ class EndTests(EdgeTestCase):
         self.pass_time(1, 1)
         self.assert_ended("session_expired")
 
+    def test_end_many(self) -> None:
+        """Sessions end together, more of them than go into one transaction; others go on."""
+        self.patch(records, "_END_AT_ONCE", 2)
+        others = [self.begin_session(GRACE) for _ in range(4)]
+        self.successResultOf(self.edge.sessions.end_many([self.session_id, *others[:3]], "administrator"))
+        self.assertEqual(self.edge.ended, [self.session_id, *others[:3]])
+        with self.assertRaises(CookieProblem) as caught:
+            self.edge.sessions.open_cookie(self.cookie, WIKI_HOST)
+        self.assertEqual(caught.exception.reason, "session_ended")
+        listing = self.successResultOf(self.edge.store.list(SESSIONS))
+        self.assertEqual([item.key for item in listing.items], [SESSIONS + others[3]])
+        fresh = self.edge.sessions.cookie(others[3], WIKI_HOST)
+        self.assertIsNotNone(self.edge.sessions.open_cookie(fresh, WIKI_HOST))
+
     def test_end_all(self) -> None:
         """One command ends every session and voids every cookie."""
         self.begin_session(GRACE)
-        self.successResultOf(self.edge.sessions.end_all())
+        self.assertEqual(self.successResultOf(self.edge.sessions.end_all()), 2)
         self.assertEqual(len(self.edge.sessions), 0)
         with self.assertRaises(CookieProblem) as caught:
             self.edge.sessions.open_cookie(self.cookie, WIKI_HOST)

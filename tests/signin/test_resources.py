@@ -310,6 +310,7 @@ class CallbackTests(World):
             self.assertEqual(user.get(f"{AUTH}/.appproxy/callback?state=x&code=y").status, 400)
         reply = user.get(f"{AUTH}/.appproxy/callback?state=x&code=y")
         self.assertEqual((reply.status, reply.headers.getRawHeaders("retry-after")), (429, ["60"]))
+        self.assertEqual(self.stand.flow.outcomes, {"state_unknown": FAILURES, "throttled": 1})
         self.clock.advance(WINDOW_SECONDS)
         user.sign_in(WIKI + "/")
         self.assertEqual(user.get(WIKI + "/.appproxy/session").status, 200)

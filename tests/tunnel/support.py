@@ -66,6 +66,10 @@ class Recorder:
         """Note the upgrade."""
         self.calls.append(("upgraded",))
 
+    def times(self, payload: bytes) -> None:
+        """Note how long it took."""
+        self.calls.append(("times", payload))
+
     def reset(self, reason: str, detail: str) -> None:
         """Note the reset."""
         self.calls.append(("reset", reason))

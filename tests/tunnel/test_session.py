@@ -112,6 +112,32 @@ class ExchangeTests(SynchronousTestCase):
         self.pair.pump()
         self.assertEqual(client.calls, [("head", b"200"), ("ended",)])
 
+    def test_times(self) -> None:
+        """Times come before the head, or before a reset, with room for more behind; none after the end."""
+        pair = self.pair
+        for end in (lambda stream: stream.head(b"204"), lambda stream: stream.reset("backend_refused")):
+            client, server = pair.exchange()
+            stream = stream_of(server)
+            stream.times(bytes(12) + b"more")
+            end(stream)
+            stream.end()
+            stream.times(bytes(12))
+            pair.pump()
+            self.assertEqual(client.calls[0], ("times", bytes(12) + b"more"))
+            self.assertEqual([each[0] for each in client.calls].count("times"), 1)
+        # A peer of an earlier version reads over it.
+        self.assertLess(frames.TIMES, frames.CRITICAL_FROM)
+
+    def test_times_for_ever(self) -> None:
+        """A peer that tells nothing but times is cut off."""
+        pair = self.pair
+        pair.exchange()
+        wire = encode(frames.TIMES, 1, bytes(12)) * 1000
+        with self.assertRaises(TunnelError) as raised:
+            for _ in range(100):
+                pair.opener.session.receive(wire)
+        self.assertEqual(raised.exception.code, "flood")
+
     def test_upgrade(self) -> None:
         """After UPGRADED both sides send raw bytes, each with its own end."""
         pair = self.pair
@@ -281,6 +307,7 @@ class ResetTests(SynchronousTestCase):
         stream_of(client).reset("session_ended")
         for kind in (frames.HEAD, frames.DATA, frames.UPGRADED, frames.TRAILERS, frames.END):
             pair.opener.session.receive(encode(kind, 1))
+        pair.opener.session.receive(encode(frames.TIMES, 1, bytes(12)))
         pair.opener.session.receive(encode(frames.RESET, 1, pack_reason("x", "")))
         pair.pump()
         self.assertEqual(client.calls, [])
@@ -586,7 +613,7 @@ class RuleTests(SynchronousTestCase):
         """Each role sends only its own frames."""
         for kind in (frames.OPEN, frames.PRINCIPAL, frames.FORGET, frames.CLIENT_GONE):
             self.broken("opener", "role", encode(kind, 1))
-        for kind in (frames.HEAD, frames.UPGRADED):
+        for kind in (frames.HEAD, frames.UPGRADED, frames.TIMES):
             self.broken("acceptor", "role", encode(kind, 1))
 
     def test_stream_numbers(self) -> None:
@@ -626,6 +653,9 @@ class RuleTests(SynchronousTestCase):
         self.broken("acceptor", "bad_message", encode(frames.GOAWAY, 0, b"123"))
         self.broken("acceptor", "bad_message", encode(frames.SETTINGS, 0, b"[]"))
         self.broken("acceptor", "bad_message", encode(frames.APPLIED, 0, b"1234567"))
+        self.broken(
+            "opener", "bad_message", encode(frames.TIMES, 1, bytes(11)), setup=lambda pair: pair.open()
+        )
 
     def test_upgrade_not_asked_for(self) -> None:
         """UPGRADED on a stream that asked for no upgrade ends the tunnel."""

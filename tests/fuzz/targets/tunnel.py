@@ -54,6 +54,11 @@ def seeds() -> Iterable[bytes]:
                 encode(frames.GOAWAY, 0, messages.pack_reason("draining", "", 1)),
             ]
         )
+    yield (
+        b"o"
+        + encode(frames.TIMES, 1, messages.pack_times(0.1, 0.05, -1.0))
+        + encode(frames.HEAD, 1, b"200 -2")
+    )
     yield b"o" + encode(frames.HEAD, 1, b"101 -2") + encode(frames.UPGRADED, 1)
     yield b"o" + encode(frames.UPGRADED, 2) + encode(frames.DATA, 2, b"raw") + encode(frames.END, 2)
 

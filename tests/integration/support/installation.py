@@ -78,6 +78,8 @@ class Installation:
             "pki": {"infrastructure_key_file": state / "infrastructure.key"},
             "admin": {"listen": self.admin, "group": grp.getgrgid(os.getgid()).gr_name},
             "metrics": {"listen": f"127.0.0.1:{self._metrics_port}"},
+            # What comes to an application is for a test to say.
+            "probes": {"interval": "0s"},
             "log": {"format": "json", "level": "debug"},
             "limits": {"drain_timeout": "2s"},
         }
