@@ -35,6 +35,7 @@ class Breakers(Generic[_C]):
 
     def __init__(self) -> None:
         self._silent: dict[str, _Silence[_C]] = {}
+        self._answers: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._silent)
@@ -75,3 +76,10 @@ class Breakers(Generic[_C]):
     def answered(self, lane: str) -> None:
         """The lane's KDC has said something, if only no."""
         self._silent.pop(lane, None)
+        if lane not in self._answers and len(self._answers) >= MAXIMUM_REALMS:
+            del self._answers[next(iter(self._answers))]
+        self._answers[lane] = self._answers.get(lane, 0) + 1
+
+    def answers(self, lane: str) -> int:
+        """How often it did: whether it did since, if compared with what it was before."""
+        return self._answers.get(lane, 0)

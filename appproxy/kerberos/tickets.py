@@ -72,10 +72,22 @@ class _Flight:
     One ticket under way, and who waits for it.
 
     @ivar in_thread: whether a thread has begun.
+    @ivar answers_before: how often the realms had answered by then.
     @ivar wanted: whether a ticket that comes late may be kept; not once the user has signed out.
     """
 
-    __slots__ = ("account", "call", "in_thread", "key", "lane", "progress", "timer", "waiting", "wanted")
+    __slots__ = (
+        "account",
+        "answers_before",
+        "call",
+        "in_thread",
+        "key",
+        "lane",
+        "progress",
+        "timer",
+        "waiting",
+        "wanted",
+    )
 
     def __init__(self, key: TicketKey, account: str, lane: str, progress: Progress) -> None:
         self.key = key
@@ -83,6 +95,7 @@ class _Flight:
         self.lane = lane
         self.progress = progress
         self.in_thread = False
+        self.answers_before = 0
         self.wanted = True
         self.waiting: list[_Waiter] = []
         self.timer: IDelayedCall | None = None
@@ -99,9 +112,9 @@ class Tickets:
     All users' tickets of a connector.
 
     The deadline runs from when a thread begins: while a KDC answers, a burst of new users waits its turn.
-    When it has not answered one of them in time, all that wait for it fail at that moment, so nobody waits
-    longer than the deadline for a KDC that says nothing. From then on L{Breakers} lets one call at a time
-    try.
+    When one of them was not answered in time, and no other was meanwhile, all that wait fail at that moment,
+    so nobody waits longer than the deadline for a KDC that says nothing. From then on L{Breakers} lets one
+    call at a time try.
 
     @ivar hits: tokens made of a ticket at hand.
     @ivar misses: tokens for which a KDC was asked, or that waited for such a ticket.
@@ -258,6 +271,7 @@ class Tickets:
 
     def _in_thread(self, flight: _Flight) -> None:
         flight.in_thread = True
+        flight.answers_before = self._breakers.answers(flight.lane)
         if flight.timer is not None and not self._breakers.is_open(flight.lane):
             flight.timer.reset(self._settings.deadline_seconds)
 
@@ -270,19 +284,24 @@ class Tickets:
             self._abandon(flight, error)
 
     def _missed_deadline(self, flight: _Flight) -> None:
-        """This one fails, and all that wait for the same realm without a thread yet."""
         stage = flight.progress.stage
-        if not self._breakers.is_open(flight.lane):
-            _log.warn(
-                "No KDC of {realm} answered within {seconds} s: {stage}. One request at a time tries it.",
-                realm=flight.lane,
-                seconds=self._settings.deadline_seconds,
-                stage=stage.value,
-                fault="operator",
-            )
-        self._breakers.missed(flight.lane, flight, stage)
+        is_open = self._breakers.is_open(flight.lane)
+        if is_open or self._breakers.answers(flight.lane) == flight.answers_before:
+            self._breakers.missed(flight.lane, flight, stage)
+        if not is_open and self._breakers.is_open(flight.lane):
+            self._fell_silent(flight.lane, stage)
         self._abandon(flight, self._timeout(stage))
-        for other in [each for each in self._flights.values() if each.lane == flight.lane]:
+
+    def _fell_silent(self, lane: str, stage: Stage) -> None:
+        """All that wait for the same realm without a thread yet would wait in vain."""
+        _log.warn(
+            "No KDC of {realm} answered within {seconds} s: {stage}. One request at a time tries it.",
+            realm=lane,
+            seconds=self._settings.deadline_seconds,
+            stage=stage.value,
+            fault="operator",
+        )
+        for other in [each for each in self._flights.values() if each.lane == lane]:
             if not other.in_thread:
                 self._abandon(other, self._timeout(stage))
 
@@ -355,8 +374,9 @@ class Tickets:
         return KerberosError(flight.progress.stage, Cause.other, type(error).__name__)
 
     def _answered(self, flight: _Flight) -> None:
-        if self._breakers.is_open(flight.lane):
-            self._breakers.answered(flight.lane)
+        was_open = self._breakers.is_open(flight.lane)
+        self._breakers.answered(flight.lane)
+        if was_open:
             _log.info("A KDC of {realm} answers again.", realm=flight.lane)
 
     def _keep(self, flight: _Flight, ticket: ServiceTicket) -> None:

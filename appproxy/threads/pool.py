@@ -152,8 +152,8 @@ class FairPool:
 
     def _finish(self, entry: Entry[_Job[Any]], outcome: object) -> None:
         self._schedule.done(entry)
-        # Before the result is looked at: whoever gets it may take its time.
-        if not self._stopped:
-            self._dispatch()
+        # Before the next call begins: what this one brings may say whether it should.
         if not entry.job.finished.called:
             entry.job.finished.callback(outcome)
+        if not self._stopped:
+            self._dispatch()

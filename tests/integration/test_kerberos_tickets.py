@@ -173,7 +173,8 @@ class BurstTests(KerberosCase):
         """Five hundred users' first requests in a burst, the KDC 50 ms away, all succeed as themselves."""
         names = self.domain.add_crowd(CROWD)
         self.use_relay(0.05)
-        desk = Desk(self)
+        # A machine that is busy with more than this may take its time: it is told, not judged.
+        desk = Desk(self, TicketSettings(deadline_seconds=60, queue_seconds=240))
         latencies: list[float] = []
         begun = time.perf_counter()
 
@@ -183,8 +184,10 @@ class BurstTests(KerberosCase):
             return negotiation
 
         watch = PauseWatch()
-        got = await gatherResults([Deferred.fromCoroutine(first(name)) for name in names])
-        pause = watch.stop()
+        try:
+            got = await gatherResults([Deferred.fromCoroutine(first(name)) for name in names])
+        finally:
+            pause = watch.stop()
         latencies.sort()
         print(
             f"\n{CROWD} first tickets, KDC 50 ms away: {latencies[-1]:.2f} s,"

@@ -56,3 +56,14 @@ class BreakerTests(SynchronousTestCase):
             self.breakers.missed(str(number), "call", Stage.own_ticket)
         self.assertEqual(len(self.breakers), MAXIMUM_REALMS)
         self.assertFalse(self.breakers.is_open("0"))
+
+    def test_answers(self) -> None:
+        """Answers are counted by realm, of no more realms than the bound."""
+        self.assertEqual(self.breakers.answers("A"), 0)
+        self.breakers.answered("A")
+        self.breakers.answered("A")
+        self.breakers.answered("B")
+        self.assertEqual((self.breakers.answers("A"), self.breakers.answers("B")), (2, 1))
+        for number in range(MAXIMUM_REALMS):
+            self.breakers.answered(str(number))
+        self.assertEqual(self.breakers.answers("A"), 0)

@@ -189,6 +189,34 @@ class SilenceTests(TicketCase):
         self.assertNoResult(other)
         other.addErrback(lambda _: None)
 
+    def test_slow_one(self) -> None:
+        """One who misses the deadline while others are answered fails alone."""
+        slow, quick, behind = (self.desk.wait(name) for name in ("anna", "ben", "carl"))
+        self.calls[0].start()
+        self.calls[1].start()
+        self.desk.clock.advance(4)
+        self.calls[1].finish()
+        self.successResultOf(quick)
+        self.desk.clock.advance(1)
+        self.assertCause(Cause.kdc_timeout, slow)
+        self.assertEqual(self.desk.tickets.silent_realms, 0)
+        self.assertNoResult(behind)
+        self.calls[2].start()
+        self.calls[2].finish()
+        self.successResultOf(behind)
+
+    def test_silent_after_answers(self) -> None:
+        """The call that began with the last answer shows that the KDC has fallen silent since."""
+        first, second, behind = (self.desk.wait(name) for name in ("anna", "ben", "carl"))
+        self.calls[0].start()
+        self.calls[0].finish()
+        self.successResultOf(first)
+        self.calls[1].start()
+        self.desk.clock.advance(5)
+        for each in (second, behind):
+            self.assertCause(Cause.kdc_timeout, each)
+        self.assertEqual(self.desk.tickets.silent_realms, 1)
+
     def fall_silent(self) -> None:
         """One misses the deadline."""
         waiting = self.desk.wait("first")

@@ -53,6 +53,17 @@ class CallTests(PoolCase):
         await self.pool.submit("realm", "anna", lambda: 7, lambda: told.append(threading.current_thread()))
         self.assertEqual(told, [threading.current_thread()])
 
+    async def test_result_first(self) -> None:
+        """What a call brought is known before the next one gets its thread."""
+        pool = FairPool("test", 2, IReactorFromThreads(reactor))
+        self.addCleanup(pool.stop)
+        order: list[str] = []
+        first = pool.submit("realm", "anna", self.hang).addCallback(lambda _: order.append("result"))
+        second = pool.submit("realm", "ben", lambda: None, lambda: order.append("next"))
+        self.gate.set()
+        await gatherResults([first, second])
+        self.assertEqual(order, ["result", "next"])
+
     async def test_many(self) -> None:
         """Far more calls than threads, one after the other: all return, and the counters end at nought."""
         for _ in range(50):

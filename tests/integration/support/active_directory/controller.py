@@ -39,6 +39,8 @@ POPULATE: Final = Path(__file__).with_name("populate.py")
 HOST: Final = f"dc1.{DOMAIN}"
 ADMINISTRATOR: Final = f"Administrator@{DOMAIN}"
 KERBEROS_PORT, LDAP_PORT, LDAPS_PORT = 88, 389, 636
+CHANGE_SECONDS: Final = 300.0
+"""Seconds of work, but each change waits for the disk, which others may be busy with."""
 FOLDERS: Final = ("private", "state", "cache", "lock", "run", "log", "ncalrpc", "keytabs", "tls")
 
 _serial = itertools.count()
@@ -239,7 +241,7 @@ class DomainController:
     def change(self, wanted: Wanted) -> None:
         """Change the domain, whether it runs or not."""
         command = (DEBIANS_PYTHON, POPULATE, self._smb_conf, self.folder / "keytabs")
-        must_run(command, stdin=json.dumps(wanted.as_dict()))
+        must_run(command, stdin=json.dumps(wanted.as_dict()), seconds=CHANGE_SECONDS)
 
     def set_password(self, sam_account_name: str, password: str) -> None:
         """Keytabs made before hold a stale key from now on."""
@@ -275,7 +277,7 @@ class DomainController:
     def _provision(self) -> None:
         command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
         domain = (f"--realm={REALM}", "--domain=CORP", "--host-name=dc1", f"--host-ip={self.address}")
-        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"))
+        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"), seconds=CHANGE_SECONDS)
         # No task of Samba's that would register these names runs here; a client that binds with Kerberos
         # asks for the name or address that it dials.
         names = [f"ldap/{each}" for each in (HOST, f"{HOST}/{DOMAIN}", self.address)]
