@@ -4,12 +4,12 @@ Searches with whichever connection to whichever server works. Everything here bl
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from appproxy.directory.account import Entry
+from appproxy.directory.credential_cache import CredentialCache
 from appproxy.directory.errors import DirectoryError, most_telling
 from appproxy.directory.session import Scope, Session, SessionLost, client_context
 from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
@@ -18,12 +18,16 @@ IDLE_SECONDS: Final = 120.0
 """A connection that was idle for longer is not used: a firewall may have forgotten it, silently."""
 
 AVOID_SECONDS: Final = 30.0
-"""A server that failed is asked last for so long."""
+"""A server that failed is asked last for so long; if it refused us, for L{REFUSED_SECONDS}."""
 
 ATTEMPTS: Final = 2
 """With a connection that was just made: a server may go away, or fall silent, once it has taken us."""
 
-_serial = itertools.count()
+REFUSED_SECONDS: Final = 300.0
+"""
+A refused bind is not tried again for so long: a few wrong passwords in a quarter of an hour lock the account,
+and every look-up would be one.
+"""
 
 
 class Call:
@@ -33,11 +37,18 @@ class Call:
     @ivar deadline: on the client's clock.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, *, insistent: bool = False) -> None:
+        """@param insistent: bind even where that was refused lately: an administrator wants to know."""
         self.deadline = deadline
+        self.insistent = insistent
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._aborted = False
+
+    @property
+    def aborted(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._aborted
 
     def use(self, session: Session | None) -> None:
         """
@@ -77,11 +88,13 @@ class Client:
         settings: DirectoryClientSettings,
         clock: Callable[[], float],
         report: Callable[[DirectoryError], None] = lambda error: None,
+        cache: CredentialCache | None = None,
     ) -> None:
         """
         @param clock: monotonic, seconds.
         @param report: told, in any thread, that a server has begun to fail, or still fails L{AVOID_SECONDS}
             later; also where another one helped out.
+        @param cache: for tickets; a new one unless given.
         """
         self._settings = settings
         self._clock = clock
@@ -92,7 +105,8 @@ class Client:
         self._failures = 0
         self._last_failure: DirectoryError | None = None
         self._avoid_until: dict[ServerAddress, float] = {}
-        self._cache = self._new_cache()
+        self._refused_until = 0.0
+        self._cache = cache or CredentialCache(clock())
         self._closed = False
 
     def search(
@@ -117,6 +131,10 @@ class Client:
                 call.use(session)
                 found = session.search(base, query, scope, attributes, size_limit)
             except SessionLost as lost:
+                if call.aborted:
+                    # That was us; it says nothing about the server.
+                    session.close()
+                    raise too_late() from lost
                 self._drop(session, lost.error, fresh=fresh)
                 if attempts >= ATTEMPTS or self._clock() >= call.deadline:
                     raise lost.error from lost
@@ -159,38 +177,46 @@ class Client:
             # Meanwhile one may have been given back, or whoever had the lock found that there is none.
             if (idle := self._take_idle()) is not None:
                 return idle, False
-            if self._failures != failures and self._last_failure is not None:
+            refused = self._clock() < self._refused_until and not call.insistent
+            if self._last_failure is not None and (refused or self._failures != failures):
                 raise self._last_failure.again()
             return self._open(call), True
         finally:
             self._opening.release()
 
     def _open(self, call: Call) -> Session:
-        """The first server that takes us."""
+        """The first server that takes us; waited for even if nobody waits for the call: others will."""
         errors: list[DirectoryError] = []
         for server in self._in_order():
             if errors and self._clock() >= call.deadline:
                 break
             try:
-                return self._open_one(server, call)
+                return self._open_one(server)
             except DirectoryError as error:
                 errors.append(error)
                 self._failed_server(server, error)
         self._last_failure = most_telling(errors)
         self._failures += 1
-        # A ticket of before a change at the directory must not be in the way of the next bind.
-        self._cache = self._new_cache()
+        if self._last_failure.reason == "directory_refused":
+            self._refused_until = self._clock() + REFUSED_SECONDS
         raise self._last_failure
 
-    def _open_one(self, server: ServerAddress, call: Call) -> Session:
-        session = Session(server, self._settings, client_context(self._settings), self._cache)
-        call.use(session)
+    def _open_one(self, server: ServerAddress) -> Session:
         try:
-            session.open()
-        finally:
-            call.use(None)
+            session = self._bound(server)
+        except DirectoryError as error:
+            kerberos = self._settings.bind == "keytab" and error.reason == "directory_refused"
+            if not kerberos or not self._cache.renew(self._clock()):
+                raise
+            session = self._bound(server)
+        self._cache.works()
         session.used = self._clock()
         self._avoid_until.pop(server, None)
+        return session
+
+    def _bound(self, server: ServerAddress) -> Session:
+        session = Session(server, self._settings, client_context(self._settings), self._cache.name)
+        session.open()
         return session
 
     def _in_order(self) -> list[ServerAddress]:
@@ -202,7 +228,8 @@ class Client:
         now = self._clock()
         if self._avoid_until.get(server, 0.0) <= now:
             self._report(error)
-        self._avoid_until[server] = now + AVOID_SECONDS
+        lasts = REFUSED_SECONDS if error.reason == "directory_refused" else AVOID_SECONDS
+        self._avoid_until[server] = now + lasts
 
     def _drop(self, session: Session, error: DirectoryError, *, fresh: bool) -> None:
         """
@@ -235,6 +262,3 @@ class Client:
             idle, self._idle = self._idle, []
         for each in idle:
             each.close()
-
-    def _new_cache(self) -> str:
-        return f"MEMORY:appproxy-directory-{next(_serial)}"

@@ -210,7 +210,8 @@ class Directory:
         shared = self._under_way.get(key)
         if shared is not None:
             return shared.join()
-        shared = self._under_way[key] = _Shared(Call(self._clock() + self._deadline_seconds))
+        call = Call(self._clock() + self._deadline_seconds, insistent=fresh)
+        shared = self._under_way[key] = _Shared(call)
         waiter = shared.join()
         self._start(key, work, shared)
         return waiter

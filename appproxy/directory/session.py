@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import ldap3
-from ldap3.core.exceptions import LDAPException, LDAPPackageUnavailableError, LDAPStartTLSError
+from ldap3.core.exceptions import LDAPException, LDAPPackageUnavailableError
 
 from appproxy.directory.account import Entry
 from appproxy.directory.errors import DirectoryError, Reason
@@ -185,16 +185,20 @@ class Session:
     def _connect(self) -> None:
         try:
             self._connection.open(read_server_info=False)
-            if not self.server.tls_first:
-                self._connection.start_tls(read_server_info=False)
-        except LDAPStartTLSError as error:
-            raise self._error(*_of_handshake(self._tls.failure or OSError(_short(error)))) from error
         except (LDAPException, OSError) as error:
             if self._tls.failure is not None:
                 raise self._error(*_of_handshake(self._tls.failure)) from error
             raise self._lost(error) from error
+        if not self.server.tls_first:
+            self._start_tls()
         if not isinstance(self._connection.socket, ssl.SSLSocket):
-            raise self._error("directory_tls", "the server refused StartTLS")
+            raise self._error("directory_tls", "no TLS: the server refused StartTLS")
+
+    def _start_tls(self) -> None:
+        try:
+            self._connection.start_tls(read_server_info=False)
+        except (LDAPException, OSError) as error:
+            raise self._error(*_of_handshake(self._tls.failure or error)) from error
 
     def _bind(self) -> None:
         try:
@@ -211,7 +215,7 @@ class Session:
             raise self._error("directory_refused", _told(result))
 
     def _lost(self, error: Exception) -> DirectoryError:
-        if isinstance(error, TimeoutError) or "timed out" in str(error):
+        if _timed_out(error):
             return self._error("directory_timeout", "no answer in time")
         return self._error("directory_unreachable", _short(error))
 
@@ -230,10 +234,15 @@ def _bind_arguments(settings: DirectoryClientSettings, credential_cache: str) ->
     }
 
 
-def _of_handshake(error: OSError) -> tuple[Reason, str]:
+def _timed_out(error: Exception) -> bool:
+    """The LDAP library makes other exceptions of it, with the text."""
+    return isinstance(error, TimeoutError) or "timed out" in str(error)
+
+
+def _of_handshake(error: Exception) -> tuple[Reason, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "directory_tls", f"its certificate is not accepted: {error.verify_message}"
-    if isinstance(error, TimeoutError):
+    if _timed_out(error):
         return "directory_timeout", "no TLS handshake in time"
     return "directory_tls", f"no TLS: {_short(error)}"
 

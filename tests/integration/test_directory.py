@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from appproxy.directory.account import Account
-from appproxy.directory.client import Call, Client
+from appproxy.directory.client import REFUSED_SECONDS, Call, Client
+from appproxy.directory.credential_cache import CredentialCache
 from appproxy.directory.directory import Directory, open_directory
 from appproxy.directory.errors import DirectoryError
 from appproxy.directory.filters import Identity, IdentityKind, name_filter
@@ -66,7 +68,7 @@ def upn(name: str) -> Identity:
 class DirectoryCase(TestCase):
     """Makes directories of the run's domain."""
 
-    timeout = 120
+    timeout = 300
 
     def setUp(self) -> None:
         """Nothing is opened yet."""
@@ -93,9 +95,13 @@ class DirectoryCase(TestCase):
         login = {"user": f"svc-ldap@{DOMAIN}", "password": PASSWORD, **changes}
         return self.settings(*urls, bind="simple", **login)
 
-    def open(self, settings: DirectoryClientSettings | None = None) -> Directory:
+    def open(
+        self,
+        settings: DirectoryClientSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Directory:
         """Closed after the test."""
-        directory = open_directory(settings or self.settings(), reactor)
+        directory = open_directory(settings or self.settings(), reactor, clock)
         self.addCleanup(directory.close)
         return directory
 
@@ -302,13 +308,12 @@ class BindTests(DirectoryCase):
             self.assertIn("certificate has expired", error.detail)
 
     async def test_no_tls(self) -> None:
-        """Where StartTLS is refused there is no bind: neither password nor ticket is sent in the clear."""
+        """Where StartTLS is refused there is no bind: no password is sent in the clear."""
         self.addCleanup(self.domain.restart)
         self.domain.restart(tls=False)
-        for settings in (self.simple(self.domain.ldap_url), self.settings(self.domain.ldap_url)):
-            error = await self.refusal(settings)
-            self.assertEqual(error.reason, "directory_tls")
-            self.assertIn("no TLS", error.detail)
+        error = await self.refusal(self.simple(self.domain.ldap_url))
+        self.assertEqual(error.reason, "directory_tls", error.detail)
+        self.assertIn("no TLS", error.detail)
 
     async def test_system_authorities(self) -> None:
         """Without a file of authorities the system's count, which do not know this one."""
@@ -348,14 +353,63 @@ class BindTests(DirectoryCase):
             self.assertEqual(error.reason, "directory_refused")
             self.assertIn(text, error.detail)
 
+    async def test_refused_once(self) -> None:
+        """
+        A wrong password is tried once for many look-ups, so that it does not lock the account; later it is
+        tried again, and at once for whoever asks for a fresh answer.
+        """
+        before = self.wrong_passwords()
+        now = [time.monotonic()]
+        directory = self.open(self.simple(password="Wr0ng-passw0rd!"), lambda: now[0])
+        for _ in range(5):
+            self.assertEqual((await self.error_of(directory.find(sam("alice")))).reason, "directory_refused")
+        self.assertEqual(self.wrong_passwords() - before, 1)
+        await self.error_of(directory.find(sam("alice"), fresh=True))
+        self.assertEqual(self.wrong_passwords() - before, 2)
+        now[0] += REFUSED_SECONDS
+        await self.error_of(directory.find(sam("alice")))
+        self.assertEqual(self.wrong_passwords() - before, 3)
+
+    def wrong_passwords(self) -> int:
+        """How many the account of simple binds has met since the last right one."""
+        client = Client(self.settings(), time.monotonic)
+        try:
+            query, call = name_filter("svc-ldap"), Call(time.monotonic() + 30)
+            (entry,) = client.search(call, BASE, query, "SUBTREE", ["badPwdCount"])
+        finally:
+            client.close()
+        return entry.number("badPwdCount", 0)
+
     async def test_recovers(self) -> None:
-        """After a refusal the next look-up tries anew: a keytab that was renewed meanwhile is used."""
+        """A keytab that was renewed after a refusal is used."""
         self.domain.change_password("connplain$")
         keytab = self.domain.keytab("connplain")
         directory = self.open(self.settings(principal=f"connplain$@{REALM}", keytab=keytab))
         self.assertEqual((await self.error_of(directory.find(sam("alice")))).reason, "directory_refused")
         self.domain.renew_keytab("connplain")
-        await self.find(directory, sam("alice"))
+        await self.find(directory, sam("alice"), fresh=True)
+
+    async def test_useless_tickets(self) -> None:
+        """Tickets that the KDC takes for expired, and the cache does not, are replaced: no look-up fails."""
+        short = self.domain.folder / "krb5-short.conf"
+        text = self.domain.krb5_config.read_text()
+        # Samba's KDC takes a ticket that lasts no longer than clocks may differ, for expired.
+        short.write_text(text.replace("[libdefaults]", "[libdefaults]\n    ticket_lifetime = 60s"))
+        use_krb5_config(self, short)
+        cache, settings = CredentialCache(0.0), self.settings()
+        gssapi = importlib.import_module("gssapi")
+        store = {"client_keytab": str(settings.keytab), "ccache": cache.name}
+        gssapi.Credentials(name=gssapi.Name(settings.principal), usage="initiate", store=store)
+        cache.works()
+        use_krb5_config(self, self.domain.krb5_config)
+        useless, told = cache.name, list[DirectoryError]()
+        client = Client(settings, time.monotonic, told.append, cache)
+        self.addCleanup(client.close)
+        found = client.search(
+            Call(time.monotonic() + 30), BASE, name_filter("alice"), "SUBTREE", ["sAMAccountName"]
+        )
+        self.assertEqual((len(found), told), (1, []))
+        self.assertNotEqual(cache.name, useless)
 
 
 class OutageTests(DirectoryCase):

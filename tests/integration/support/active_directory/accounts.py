@@ -72,6 +72,7 @@ class Wanted:
     @ivar passwords: new ones, by SAM name.
     @ivar service_names: more servicePrincipalNames, by SAM name.
     @ivar suffixes: of user principal names.
+    @ivar policy: attributes of the domain itself.
     """
 
     accounts: Sequence[Entry] = ()
@@ -82,6 +83,7 @@ class Wanted:
     passwords: Mapping[str, str] = field(default_factory=dict)
     service_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     suffixes: Sequence[str] = ()
+    policy: Mapping[str, Values] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -168,6 +170,8 @@ EVERYTHING: Final = Wanted(
     },
     passwords=dict.fromkeys(("connstale$", "svc-stale"), f"N3w-{PASSWORD}"),
     suffixes=[OTHER_SUFFIX],
+    # Without a limit wrong passwords are not counted.
+    policy={"lockoutThreshold": "1000"},
 )
 
 

@@ -28,7 +28,7 @@ from tests.integration.support.active_directory.accounts import (
 )
 from tests.integration.support.active_directory.relay import ADDRESS as RELAY_ADDRESS
 from tests.integration.support.active_directory.relay import Relay
-from tests.integration.support.case import shared
+from tests.integration.support.case import WORK, shared
 from tests.integration.support.certificates import TestAuthority
 from tests.integration.support.processes import Running, answers, must_run
 from tests.prepare import PACKAGES, find_command
@@ -42,6 +42,11 @@ KERBEROS_PORT, LDAP_PORT, LDAPS_PORT = 88, 389, 636
 CHANGE_SECONDS: Final = 300.0
 """Seconds of work, but each change waits for the disk, which others may be busy with."""
 FOLDERS: Final = ("private", "state", "cache", "lock", "run", "log", "ncalrpc", "keytabs", "tls")
+
+KEPT: Final = ("private", "state")
+"""What a domain consists of."""
+PROVISION_SECONDS: Final = 300.0
+"""On a busy machine."""
 
 _serial = itertools.count()
 
@@ -275,13 +280,38 @@ class DomainController:
         self._smb_conf.write_text(text if tls else text.replace("tls enabled = yes", "tls enabled = no"))
 
     def _provision(self) -> None:
-        command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
-        domain = (f"--realm={REALM}", "--domain=CORP", "--host-name=dc1", f"--host-ip={self.address}")
-        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"), seconds=CHANGE_SECONDS)
+        """
+        An empty domain. It takes ten seconds to make, and is the same each time but for random passwords:
+        one is kept for later runs.
+        """
+        version = must_run(("samba", "--version")).strip()
+        kept = WORK / f"active-directory-{DOMAIN}-{version.replace(' ', '-')}"
+        if not kept.exists():
+            self._make_domain()
+            self._keep(kept)
+        else:
+            for name in KEPT:
+                shutil.copytree(kept / name, self.folder / name, symlinks=True, dirs_exist_ok=True)
         # No task of Samba's that would register these names runs here; a client that binds with Kerberos
         # asks for the name or address that it dials.
         names = [f"ldap/{each}" for each in (HOST, f"{HOST}/{DOMAIN}", self.address)]
         self.change(Wanted(service_names={"DC1$": names}, passwords={"Administrator": PASSWORD}))
+
+    def _make_domain(self) -> None:
+        command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
+        domain = (f"--realm={REALM}", "--domain=CORP", "--host-name=dc1", "--host-ip=127.0.0.1")
+        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"), seconds=PROVISION_SECONDS)
+
+    def _keep(self, kept: Path) -> None:
+        """All of it or, if another run does the same at this moment, nothing."""
+        WORK.mkdir(exist_ok=True)
+        half = Path(tempfile.mkdtemp(dir=WORK, prefix="half-"))
+        for name in KEPT:
+            shutil.copytree(self.folder / name, half / name, symlinks=True)
+        try:
+            half.rename(kept)
+        except OSError:
+            shutil.rmtree(half)
 
 
 def _make() -> tuple[DomainController, Callable[[], object]]:

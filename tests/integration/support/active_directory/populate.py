@@ -128,6 +128,8 @@ def populate(domain: Domain, wanted: Mapping[str, Any]) -> None:
     if wanted["suffixes"]:
         partitions = f"CN=Partitions,CN=Configuration,{domain.base}"
         domain.replace(partitions, {"uPNSuffixes": wanted["suffixes"]})
+    if wanted["policy"]:
+        domain.replace(domain.base, wanted["policy"])
     for entry in wanted["accounts"]:
         domain.account(entry)
     for name, members in wanted["groups"].items():
