@@ -47,7 +47,7 @@ MAXIMUM_ANSWER: Final = 64 << 10
 """Bytes; what an edge reads."""
 
 _BUG: Final = Step(
-    "the sign-on's steps", "failed", "a bug of ours", "bug", "The connector's log has a traceback: report it."
+    "The sign-on's steps", "failed", "a bug of ours", "bug", "The connector's log has a traceback: report it."
 )
 
 _TEXT_LENGTHS: Final = (2000, 500, 80)

@@ -11,7 +11,7 @@ from appproxy.httpwire.authentication import WWW_AUTHENTICATE
 from appproxy.httpwire.block import Blocks, fields_of
 from appproxy.sso.sign_on import Step
 
-ANSWER: Final = "the application's answer"
+ANSWER: Final = "The application's answer"
 """The name of the step."""
 
 MAXIMUM_SCHEMES: Final = 8

@@ -30,6 +30,7 @@ from appproxy.model.service_name import NameRefused, Service, concrete, parse_se
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_accounts import Accounts
+from appproxy.sso.kerberos_advice import remedy_of
 from appproxy.sso.kerberos_errors import of_kerberos
 from appproxy.sso.kerberos_steps import Steps
 from appproxy.sso.sign_on import Attempt, SignOn, Step
@@ -157,7 +158,7 @@ class KerberosMode(SignOn):
         """See L{SignOn.advise}."""
         error = problem.__cause__
         if not isinstance(error, KerberosError) or error.cause.value != problem.cause:
-            return ""
+            return remedy_of(problem, user="") if problem.cause else ""
         own, _, realm = self.means.principal.rpartition("@")
         meaning, remedy = advise(error, account=own, realm=realm, spn=self.service.name)
         return f"{meaning} {remedy}"

@@ -104,7 +104,7 @@ class ExplainingTestCase(SynchronousTestCase):
     def last(self, answer: Answer) -> dict[str, Any]:
         """What was answered of the application."""
         step = self.steps(answer)[-1]
-        self.assertEqual(step["name"], "the application's answer")
+        self.assertEqual(step["name"], "The application's answer")
         return step
 
 

@@ -336,7 +336,8 @@ class KerberosTests(SynchronousTestCase):
         self.prepared(attempt)
         error = self.assertRaises(SignOnError, attempt.answered, 200, asks(b"YmFk"))
         self.assertIn("HTTP/wiki.corp.example", mode.advise(error))
-        self.assertEqual(mode.advise(SignOnError("no account", "sso_user", "user_unknown")), "")
+        self.assertIn("directory.base", mode.advise(SignOnError("no account", "sso_user", "user_unknown")))
+        self.assertEqual(mode.advise(SignOnError("nobody")), "")
 
     def test_malformed_proof(self) -> None:
         """What is no token at all is a wrong proof."""
