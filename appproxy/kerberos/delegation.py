@@ -48,6 +48,12 @@ KRB5: Final = gssapi.MechType.kerberos
 PRINCIPAL: Final = gssapi.NameType.kerberos_principal
 MUTUAL: Final = (gssapi.RequirementFlag.mutual_authentication,)
 
+REFUSED_SECONDS: Final = 300.0
+"""
+How long a keytab that the KDC has refused is not tried again, unless it is replaced: each try counts as a
+wrong password, and enough of them lock the account.
+"""
+
 RENEWED_BEFORE_END_SECONDS: Final = 3600
 """Users' tickets end with the connector's own: with less than an hour left they would be short."""
 
@@ -64,6 +70,18 @@ class _OwnTicket:
     credentials: gssapi.Credentials
     renew_at: float
     keytab: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _RefusedKeytab:
+    """
+    @ivar keytab: which file it was.
+    @ivar until: by the system's clock.
+    """
+
+    keytab: tuple[int, int, int]
+    until: float
+    error: KerberosError
 
 
 class Delegator:
@@ -87,6 +105,8 @@ class Delegator:
         self._keytab = keytab
         self._now = now
         self._own = threading.local()
+        # Of all threads: whichever was told so last.
+        self._refused: _RefusedKeytab | None = None
 
     def check_keytab(self) -> None:
         """@raise KerberosError: if the keytab is unsafe or has no key of the account."""
@@ -94,7 +114,7 @@ class Delegator:
 
     def log_in(self) -> None:
         """
-        Get this thread a new ticket of the connector's own.
+        Get this thread a new ticket of the connector's own, whatever was said of the keytab before.
 
         @raise KerberosError: if the keytab or the KDC refuses.
         """
@@ -111,7 +131,11 @@ class Delegator:
             credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[KRB5], store=store)
             lifetime = credentials.lifetime or 0
         except GSSError as error:
-            _refuse(Stage.own_ticket, error)
+            refused = _error(Stage.own_ticket, error)
+            if refused.cause is Cause.keytab_stale:
+                self._refused = _RefusedKeytab(mark, self._now() + REFUSED_SECONDS, refused)
+            raise refused from None
+        self._refused = None
         renew_at = self._now() + lifetime - min(lifetime / 2, RENEWED_BEFORE_END_SECONDS)
         self._own.ticket = _OwnTicket(credentials, renew_at, mark)
 
@@ -170,9 +194,16 @@ class Delegator:
     def _own_credentials(self) -> gssapi.Credentials:
         own: _OwnTicket | None = getattr(self._own, "ticket", None)
         if own is None or self._now() >= own.renew_at or own.keytab != self._keytab_mark():
+            self._check_refused()
             self.log_in()
         ticket: _OwnTicket = self._own.ticket
         return ticket.credentials
+
+    def _check_refused(self) -> None:
+        refused = self._refused
+        if refused is not None and self._now() < refused.until and refused.keytab == self._keytab_mark():
+            error = refused.error
+            raise KerberosError(error.stage, error.cause, error.detail)
 
     def _keytab_mark(self) -> tuple[int, int, int]:
         """Another one when the keytab was replaced; all zero while there is none."""
@@ -274,10 +305,14 @@ class Negotiation:
 
 
 def _refuse(stage: Stage, error: GSSError) -> NoReturn:
+    raise _error(stage, error) from None
+
+
+def _error(stage: Stage, error: GSSError) -> KerberosError:
     cause = cause_of(stage, error.maj_code, error.min_code)
     # What the library says of the error, without the number of GSSAPI's own that goes before.
     words = str(error).rpartition("): ")[2]
-    raise KerberosError(stage, cause, f"{words}, {_signed(error.min_code)}") from None
+    return KerberosError(stage, cause, f"{words}, {_signed(error.min_code)}")
 
 
 def _signed(minor: int) -> int:

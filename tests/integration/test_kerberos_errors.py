@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.trial.unittest import SkipTest
 
 from appproxy.kerberos.advice import advice_for
-from appproxy.kerberos.causes import Cause, KerberosError, Stage
+from appproxy.kerberos.causes import Cause, KerberosError, Progress, Stage
 from appproxy.kerberos.library import make_delegator
 from appproxy.kerberos.spnego import MECHANISMS
 from tests.integration.support.active_directory import acceptor
@@ -20,6 +21,7 @@ from tests.integration.support.active_directory.acceptor import Acceptor
 from tests.integration.support.active_directory.accounts import (
     DOMAIN,
     INTRANET,
+    PASSWORD,
     REALM,
     RESOURCE_BASED,
     STALE,
@@ -275,3 +277,28 @@ class MutualTests(KerberosCase):
 def encoded(content: bytes) -> bytes:
     """In Base64."""
     return b64encode(content)
+
+
+class RefusedKeytabTests(KerberosCase):
+    """A keytab with the account's last password."""
+
+    def test_not_again(self) -> None:
+        """It is not tried again for every user, which would lock the account; a new keytab is tried at once."""
+        relay = self.use_relay()
+        keytab = self.folder / "connector.keytab"
+        shutil.copy(self.domain.keytab("connstale"), keytab)
+        delegator = self.delegator("connstale", keytab)
+
+        def ask() -> object:
+            return delegator.ticket(f"alice@{REALM}", f"{INTRANET}@{REALM}", Progress())
+
+        self.assertRefused(Stage.own_ticket, Cause.keytab_stale, ask)
+        before = relay.connections
+        self.assertRefused(Stage.own_ticket, Cause.keytab_stale, ask)
+        self.assertEqual(relay.connections, before)
+        self.assertRefused(Stage.own_ticket, Cause.keytab_stale, delegator.log_in)
+        self.assertGreater(relay.connections, before)
+        self.domain.renew_keytab("connstale")
+        self.addCleanup(self.domain.set_password, "connstale$", f"0ther-{PASSWORD}")
+        shutil.copy(self.domain.keytab("connstale"), keytab)
+        self.assertIsNotNone(ask())
