@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from appproxy.httpwire.field import Fields
 from appproxy.model.application import Backend
 from appproxy.model.principal import Principal
@@ -31,6 +33,7 @@ class NoMode(SignOn):
         return []
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SignOns:
     """
     The sign-on of each application, as far as this connector's own file allows it.

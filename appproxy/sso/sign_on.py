@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 from twisted.internet.defer import Deferred
 
 from appproxy.httpwire.block import Blocks
@@ -39,6 +39,7 @@ class Step:
     milliseconds: float = 0.0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Attempt:
     """
     The sign-on of one request, where each needs its own: a ticket is good for one request only.
@@ -79,6 +80,7 @@ class Attempt:
         return None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SignOn:
     """
     One application's sign-on: the same headers for all of a user's requests, or an L{Attempt} for each.
