@@ -86,7 +86,8 @@ def asked_user(request: UserRequest, live: Principal | None, needed: Iterable[st
     @param live: the user as a session knows them.
     @param needed: the claims that the application needs.
     """
-    given, needed = request.given, frozenset(needed)
+    # It finds nobody anywhere, and what is got for an explanation is kept for no user.
+    given, needed = request.given, frozenset(needed) - {"subject"}
     if live is not None and not given:
         known = replace(live, issuer=ISSUER, session_id="")
     else:

@@ -121,7 +121,7 @@ class TunnelEnd(TunnelListener):
         """A user, under the number that later requests carry."""
         try:
             self._principals[number] = Principal.decode(payload)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise TunnelError("bad_message", str(problem)) from problem
 
     def forgotten(self, number: int) -> None:

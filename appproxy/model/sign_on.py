@@ -139,8 +139,8 @@ class KerberosSignOn(Model):
 
     @property
     def claims(self) -> frozenset[str]:
-        """What of the user it needs."""
-        return frozenset({CLAIM_OF_LOGIN_IDENTITY[self.login_identity], "user_principal_name"})
+        """What of the user it needs; tickets are kept by subject."""
+        return frozenset({CLAIM_OF_LOGIN_IDENTITY[self.login_identity], "user_principal_name", "subject"})
 
 
 SUPPORTED_SIGN_ON_MODES: Final = ("none", "headers", "kerberos")

@@ -88,7 +88,7 @@ class EndTests(SynchronousTestCase):
 
     def test_bad_principal(self) -> None:
         """Claims that nobody could have written end the tunnel."""
-        for payload in (b"{}", b"[]", b"\xff", ADA.encoded.replace(b'"ada"', b"7")):
+        for payload in (b"{}", b"[]", b"\xff", ADA.encoded.replace(b'"ada"', b"7"), b"[" * 50_000):
             edge = Edge()
             edge.session.send_principal(1, payload)
             error = self.assertRaises(TunnelError, edge.pump)

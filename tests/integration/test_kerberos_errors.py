@@ -283,7 +283,7 @@ class RefusedKeytabTests(KerberosCase):
     """A keytab with the account's last password."""
 
     def test_not_again(self) -> None:
-        """It is not tried again for every user, which would lock the account; a new keytab is tried at once."""
+        """It is not tried again for every user, which would lock the account; a new one is, at once."""
         relay = self.use_relay()
         keytab = self.folder / "connector.keytab"
         shutil.copy(self.domain.keytab("connstale"), keytab)

@@ -104,7 +104,7 @@ class LookUpTests(SynchronousTestCase):
                 look_up_for(cloud_only, identity)
 
     def test_claims(self) -> None:
-        """With the claims alone that a choice says it reads, it comes to the same."""
+        """Security row 43: the claims alone that a choice asks for come to the same, and tell users apart."""
         for identity in CHOICES:
             reduced = JOE.reduced_to(
                 KerberosSignOn(
@@ -112,6 +112,7 @@ class LookUpTests(SynchronousTestCase):
                 ).claims
             )
             self.assertEqual(look_up_for(reduced, identity), look_up_for(JOE, identity))
+            self.assertEqual((reduced.issuer, reduced.subject), (JOE.issuer, JOE.subject))
 
     def test_hostile(self) -> None:
         """
