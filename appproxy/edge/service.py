@@ -81,6 +81,7 @@ class EdgeService(DaemonService):
         self._numbers = EdgeNumbers(settings, options.writer, reactor)
         limits = settings.limits
         self._limit = ConnectionLimit(reactor, limits.connections, limits.connections_per_address)
+        self._identity: ServerIdentity | None = None
         self._stoppers: list[Any] = []
         self._ready = False
 
@@ -90,6 +91,7 @@ class EdgeService(DaemonService):
         """Open the store, read sessions and catalog, then listen."""
         store, sealer = await self._open_store()
         authority, identity = await self._open_authority(store, sealer)
+        self._identity = identity
         sessions, keyring = await self._open_sessions(store, sealer)
         feed, connectors = CatalogFeed(store, self.reactor), ConnectorFeed(store, self.reactor)
         self._stoppers += [feed, connectors, sessions, identity]
@@ -194,6 +196,7 @@ class EdgeService(DaemonService):
         door = build_front_door(settings, self._certificates, web, tunnels, authority, self.reactor)
         door.show(identity.current)
         identity.changed(door.show)
+        identity.changed(lambda _new: tunnels.replace(identity.former_seconds))
         try:
             for text in settings.listen.https:
                 address = ListenAddress.parse(text)
@@ -275,9 +278,11 @@ class EdgeService(DaemonService):
     # -- reload and stop
 
     def reload(self) -> None:
-        """Read the certificates again; those that are broken now stay as they were."""
+        """Read the certificates again; broken ones now stay as they were. Our own is renewed if it is due."""
         self._certificates.reload()
         self._numbers.reopen_log()
+        if self._identity is not None:
+            self._identity.look()
         self._log.info("{event}", event="config_reloaded", at=datetime.now(UTC).isoformat())
 
     async def stop(self) -> None:

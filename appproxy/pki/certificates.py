@@ -45,6 +45,7 @@ __all__ = [
     "moment",
     "opened_groups",
     "read_request",
+    "rfc3339",
     "verify_chain",
 ]
 

@@ -30,9 +30,11 @@ class ServerIdentity:
     Keeps the edge's identity in a folder good for the connect host.
 
     @ivar current: the identity, once L{start} has fired.
+    @ivar former_seconds: how long the one before it would have been good, when it was replaced.
     """
 
     current: Identity
+    former_seconds = 0.0
 
     def __init__(self, authority: Authority, directory: Path, connect_host: str, name: str = "edge") -> None:
         self._authority = authority
@@ -59,6 +61,11 @@ class ServerIdentity:
         if self._looping.running:
             self._looping.stop()
 
+    def look(self) -> None:
+        """Look whether the certificate is due now."""
+        if self._looping.running:
+            self._look_again()
+
     def changed(self, callback: Callable[[Identity], None]) -> None:
         """Call back with each new identity: time for a new TLS context."""
         self._callbacks.append(callback)
@@ -74,7 +81,13 @@ class ServerIdentity:
 
     def _looked(self, identity: Identity) -> None:
         if identity.fingerprint != self.current.fingerprint:
+            self.former_seconds = max(0.0, self.current.expires_at - self._authority.clock.seconds())
             self.current = identity
+            _log.info(
+                "{event}: until {expires_at}",
+                event="renewed",
+                expires_at=rfc3339(moment(identity.expires_at)),
+            )
             for callback in self._callbacks:
                 callback(identity)
 

@@ -23,6 +23,7 @@ from appproxy.config.daemon import (
 from appproxy.config.relay import RelaySettings
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.series import Key
+from appproxy.pki.certificates import moment, rfc3339
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.relay.door import RelayDoor
 from appproxy.relay.edges import Edges
@@ -31,6 +32,7 @@ from appproxy.transport.contexts import BadCertificate
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.limit import ConnectionLimit
 from appproxy.transport.listener import listen
+from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import end_of_turn
 
 RENEWAL_CHECK_SECONDS: Final = 3600.0
@@ -46,6 +48,7 @@ class RelayService(DaemonService):
         DaemonService.__init__(self, reactor, options)
         self._settings: RelaySettings = options.settings
         self._limit = ConnectionLimit(reactor, self._settings.limits.connections)
+        self._calendar = calendar_of(reactor)
         self._edges = Edges(reactor, end_of_turn(reactor))
         self._door = RelayDoor(self._edges.accept)
         self._ports: list[IListeningPort] = []
@@ -78,14 +81,15 @@ class RelayService(DaemonService):
         await self.stop_metrics()
 
     def reload(self) -> None:
-        """The log file was rotated away."""
+        """The log file was rotated away. A certificate that is due is asked for."""
         self._options.writer.reopen()
         self._log.info("{event}", event="config_reloaded")
+        self._renew_if_due()
 
     def _load_identity(self) -> Identity:
         try:
             identity = load(self._settings.identity)
-            identity.check("relay", self.reactor.seconds())
+            identity.check("relay", self._calendar.seconds())
         except NotEnrolled as error:
             raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
         return identity
@@ -108,7 +112,7 @@ class RelayService(DaemonService):
         metrics.watch("catalog_revision", lambda: self._edges.hub.catalog.revision)
         metrics.watch(
             "certificate_expiry_seconds",
-            lambda: {("identity",): self._identity.expires_at - self.reactor.seconds()},
+            lambda: {("identity",): self._identity.expires_at - self._calendar.seconds()},
         )
         return metrics
 
@@ -125,14 +129,15 @@ class RelayService(DaemonService):
     # -- the certificate
 
     def _renew_if_due(self) -> None:
-        if self._identity.renewal_due(self.reactor.seconds()):
+        if self._identity.renewal_due(self._calendar.seconds()):
             renewing = self._edges.renewals.of_relay(self._identity.csr())
             renewing.addCallback(self._renewed).addErrback(self._not_renewed)
 
     def _renewed(self, chain_pem: bytes) -> None:
-        self._identity = self._identity.accept(chain_pem, self.reactor.seconds())
+        self._identity = self._identity.accept(chain_pem, self._calendar.seconds())
         self._door.show(self._identity)
-        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=self._identity.expires_at)
+        ends_at = rfc3339(moment(self._identity.expires_at))
+        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=ends_at)
 
     def _not_renewed(self, failure: Failure) -> None:
         ours = failure.check(BadCertificate, OSError)

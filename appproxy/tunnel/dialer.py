@@ -1,8 +1,9 @@
 """
 Keeps a tunnel to every address that a daemon was told of.
 
-A tunnel that is about to close is replaced before it is gone, so that two to
-one address may overlap: Twisted's C{ClientService} keeps one.
+A tunnel that is about to close is replaced before it is gone, and so is one that was made with a
+certificate that there is a newer one of. So two to one address may overlap: Twisted's C{ClientService}
+keeps one.
 """
 
 from __future__ import annotations
@@ -128,6 +129,11 @@ class TunnelDialer(Generic[E]):
         self._waiting: IDelayedCall | None = None
         self._stopped = False
         self._last_problem = ""
+        # With the time at which each has to be gone.
+        self._outdated: dict[E, float] = {}
+        self._retiring: set[E] = set()
+        # The same of a tunnel that is being dialled; 0 if that is up to date.
+        self._replaced_by = 0.0
 
     def start(self) -> None:
         """Dial, and again whenever there is no tunnel in use."""
@@ -138,6 +144,33 @@ class TunnelDialer(Generic[E]):
         factory = _OneTunnel(lambda: DialledTunnel(self._how, end))
         self._connecting = maybeDeferred(self._how.connect, self._address, factory)
         self._connecting.addCallbacks(self._connected, self._failed, callbackArgs=(end,))
+
+    def replace(self, most_seconds: float) -> None:
+        """
+        Dial anew now; what is in use goes on until the new tunnel has L{settled}.
+
+        @param most_seconds: what the streams of the tunnels that are open now may take after that.
+        """
+        if self._stopped:
+            return
+        ends_at = self._how.clock.seconds() + most_seconds
+        for end in self.ends:
+            self._outdated.setdefault(end, ends_at)
+        if self._connecting is not None:
+            # It may have begun with what is outdated now.
+            self._replaced_by = ends_at
+        elif self._outdated:
+            self._dial_now()
+
+    def settled(self, end: E) -> None:
+        """This tunnel serves: those that it replaces take no more streams, and end with their last one."""
+        if end not in self.ends or end in self._outdated:
+            return
+        now = self._how.clock.seconds()
+        for old, ends_at in self._outdated.items():
+            if old not in self._retiring:
+                self._retiring.add(old)
+                self.ends[old].retire(max(0.0, ends_at - now))
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Dial no more, and let the streams of every tunnel end."""
@@ -157,6 +190,7 @@ class TunnelDialer(Generic[E]):
     def _connected(self, protocol: TunnelProtocol, end: E) -> None:
         self._connecting = None
         if protocol.refused:
+            self._replaced_by = 0.0
             self._no_tunnel(protocol.refused)
             return
         self.ends[end] = protocol
@@ -168,9 +202,14 @@ class TunnelDialer(Generic[E]):
         protocol.lost.addCallback(lambda why: self._lost(end, why))
         if self._stopped:
             protocol.abort("stopping")
+        elif self._replaced_by:
+            self._outdated[end], self._replaced_by = self._replaced_by, 0.0
+            self._dial_now()
 
     def _lost(self, end: E, why: str) -> None:
         del self.ends[end]
+        self._outdated.pop(end, None)
+        self._retiring.discard(end)
         end.lost()
         _log.info("{event}: {address}: {why}", event="tunnel_down", address=self._address, why=why)
         if end is self._current:
@@ -185,6 +224,7 @@ class TunnelDialer(Generic[E]):
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
+        self._replaced_by = 0.0
         if not self._stopped:
             self._no_tunnel(failure.getErrorMessage() or type(failure.value).__name__)
 
@@ -208,6 +248,11 @@ class TunnelDialer(Generic[E]):
         self._attempts += 1
         self._waiting = self._how.clock.callLater(delay, self.start)
 
+    def _dial_now(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self.start()
+
 
 class TunnelDialers(Generic[E]):
     """
@@ -229,6 +274,20 @@ class TunnelDialers(Generic[E]):
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Let what is under way end."""
         return DeferredList([dialer.stop(drain_seconds) for dialer in self._dialers])
+
+    def replace(self, most_seconds: float) -> None:
+        """
+        Make every tunnel anew: there is another certificate to show.
+
+        @param most_seconds: how long streams of the tunnels that are open now may go on.
+        """
+        for dialer in self._dialers:
+            dialer.replace(most_seconds)
+
+    def settled(self, end: E) -> None:
+        """A new tunnel serves, and can do without those that it replaces."""
+        for dialer in self._dialers:
+            dialer.settled(end)
 
     @property
     def ends(self) -> list[E]:

@@ -19,7 +19,9 @@ from appproxy.connector import service
 from appproxy.connector.service import NOT_TRUSTED_SECONDS, READY_AFTER_SECONDS, ConnectorService
 from appproxy.connector.tap import Options
 from appproxy.observe.metrics_service import MetricsService
+from appproxy.pki.certificates import CONNECTORS_ISSUER, certificate_to_pem, key_from_pem
 from appproxy.pki.identity import Enrolment, NotEnrolled, load
+from appproxy.pki.issuing import make_certificate
 from appproxy.store.files import write_private
 from tests.config.support import RecordingWriter
 from tests.pki.support import DAY
@@ -242,6 +244,15 @@ class FakeSupervisor:
 
     def __init__(self, *ends: End) -> None:
         self.ends = list(ends)
+        self.calls: list[tuple[object, ...]] = []
+
+    def settled(self, end: End) -> None:
+        """Note it."""
+        self.calls.append(("settled", end))
+
+    def replace(self, most_seconds: float) -> None:
+        """Note it."""
+        self.calls.append(("replace", most_seconds))
 
     def stop(self, drain_seconds: float) -> Deferred[None]:
         """At once."""
@@ -307,11 +318,11 @@ class RenewalTests(ServiceTestCase):
     """The certificate's renewal."""
 
     def test_due(self) -> None:
-        """It is asked for once it is due, over one tunnel that serves, and not before."""
+        """It is asked for once it is due, over the newest tunnel that serves, and not before."""
         write_identity(self.folder, holder("connector", "hq"), ("203.0.113.1:443",))
         made = self.started()
-        dead, first, second = End(), End(7), End(7)
-        made._supervisor = FakeSupervisor(dead, first, second)  # type: ignore[assignment]
+        second, first, dead = End(7), End(7), End()
+        made._supervisor = FakeSupervisor(second, first, dead)  # type: ignore[assignment]
         made.tunnel_up(first)  # type: ignore[arg-type]
         self.assertEqual(first.asked, [])
         self.reactor.rightNow += 21 * DAY
@@ -325,9 +336,38 @@ class RenewalTests(ServiceTestCase):
         write_identity(self.folder, who, ("203.0.113.1:443",))
         made = self.started()
         before = made._current_identity()
+        supervisor = FakeSupervisor()
+        made._supervisor = supervisor  # type: ignore[assignment]
         made.renewed("garbage")
         made.renewed(holder("connector", "other").chain_pem.decode())
         self.assertIs(made._current_identity(), before)
+        self.assertEqual(supervisor.calls, [])
         made.renewed(who.chain_pem.decode())
         self.assertIsNot(made._current_identity(), before)
         self.assertEqual(made._current_identity().id, "hq")
+        self.assertEqual(supervisor.calls, [], "the same certificate needs no other tunnels")
+
+    def test_tunnels_are_replaced(self) -> None:
+        """With a new certificate every tunnel is made anew; old ones may go on while the old one is good."""
+        who = holder("connector", "hq")
+        write_identity(self.folder, who, ("203.0.113.1:443",))
+        made = self.started()
+        supervisor = FakeSupervisor()
+        made._supervisor = supervisor  # type: ignore[assignment]
+        before = made._current_identity()
+        made.renewed(again(who))
+        self.assertNotEqual(made._current_identity().fingerprint, before.fingerprint)
+        ((what, seconds),) = supervisor.calls
+        self.assertEqual(what, "replace")
+        self.assertEqual(seconds, before.expires_at - self.reactor.seconds())
+        end = End(7)
+        made.tunnel_up(end)  # type: ignore[arg-type]
+        self.assertEqual(supervisor.calls[1:], [("settled", end)])
+
+
+def again(who: Holder) -> str:
+    """Another certificate of a connector, for its key."""
+    issuer = ca().issuers[CONNECTORS_ISSUER]
+    key = key_from_pem(who.key_pem).public_key()
+    made = make_certificate(issuer, key, "connector", who.id, time.time())
+    return certificate_to_pem(made, issuer.certificate).decode()

@@ -196,6 +196,69 @@ class DialerTests(SynchronousTestCase):
         self.wait()
         self.assertEqual(len(self.dialled), 2)
 
+    def retired(self, protocol: TunnelProtocol) -> list[float]:
+        """How long each call of C{retire} gave what goes through this tunnel."""
+        calls: list[float] = []
+        self.patch(protocol, "retire", calls.append)
+        return calls
+
+    def test_replaced(self) -> None:
+        """
+        A tunnel that is to be replaced serves until the new one does; then it takes no more streams, and what
+        it has may go on for as long as was said.
+        """
+        self.dialers.start()
+        first, _ = self.answer()
+        calls = self.retired(first)
+        (old,) = self.dialers.ends
+        self.dialers.replace(1000)
+        self.assertEqual(len(self.dialled), 2)
+        self.dialers.settled(old)
+        self.clock.advance(10)
+        self.answer()
+        self.assertEqual(calls, [])
+        new = self.dialers.ends[-1]
+        self.dialers.settled(new)
+        self.dialers.settled(new)
+        self.assertEqual(calls, [990])
+        self.lose(first)
+        self.wait()
+        self.assertEqual((self.dialers.ends, len(self.dialled)), ([new], 2))
+
+    def test_replaced_later(self) -> None:
+        """If the new one cannot be made, it is tried again, and the old one is used as long."""
+        self.dialers.start()
+        first, _ = self.answer()
+        calls = self.retired(first)
+        self.dialers.replace(1000)
+        self.fail()
+        self.wait()
+        self.assertEqual((len(self.dialled), len(self.dialers.ends), calls), (3, 1, []))
+        self.answer()
+        self.dialers.settled(self.dialers.ends[-1])
+        self.assertEqual(len(calls), 1)
+
+    def test_replaced_while_dialling(self) -> None:
+        """What is being dialled may show the old certificate still: it is replaced, too."""
+        self.dialers.start()
+        self.dialers.replace(1000)
+        self.assertEqual(len(self.dialled), 1)
+        first, _ = self.answer()
+        calls = self.retired(first)
+        self.assertEqual(len(self.dialled), 2)
+        self.answer()
+        self.dialers.settled(self.dialers.ends[-1])
+        self.assertEqual(len(calls), 1)
+
+    def test_replaced_before_it_is_dialled(self) -> None:
+        """What waits for its next attempt will show the new one anyway."""
+        self.dialers.start()
+        self.fail()
+        self.dialers.replace(1000)
+        self.wait()
+        self.answer()
+        self.assertEqual((len(self.dialled), len(self.dialers.ends)), (2, 1))
+
     def test_unfit(self) -> None:
         """A server that is the wrong one hears nothing, and is tried again: it may get the right one."""
         self.problem = "the server's certificate is not of its role"
