@@ -8,10 +8,10 @@ keeps one.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
@@ -29,7 +29,14 @@ _log: Final = Logger(__name__)
 
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
-"""Back-off with jitter: a restarted edge is found at once, and a hundred connectors do not come as one."""
+"""A restarted edge is found at once; after an hour it is still looked for twice a minute."""
+
+DELAY_FACTOR: Final = 1.5
+LEAST_PART: Final = 0.5
+"""
+Of each delay, above which chance decides: a thousand connectors that lost the same edge at the same moment
+come back spread evenly over half of the time that they wait, whatever that is by then.
+"""
 
 STABLE_SECONDS: Final = 30.0
 """A tunnel that lived this long starts the back-off anew."""
@@ -68,6 +75,7 @@ class Dialling(Generic[E]):
     @ivar role: our role in the tunnels.
     @ivar make_end: makes the end of one tunnel to an address.
     @ivar traffic: what went through the tunnels so far.
+    @ivar random: chance, from 0 up to 1.
     @ivar unfit: asked before a byte of the tunnel is sent or read.
     """
 
@@ -89,6 +97,19 @@ class Dialling(Generic[E]):
         self.make_end = make_end
         self.unfit = unfit
         self.traffic = Traffic()
+        self.random: Callable[[], float] = random.random
+
+
+def delay_seconds(attempts: int, chance: float) -> float:
+    """
+    How long to wait before the next attempt.
+
+    @param attempts: that failed so far, since the last tunnel that lasted.
+    @param chance: from 0 up to 1.
+    """
+    # Beyond this number the power would only overflow.
+    longest = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** min(attempts, 64), LONGEST_DELAY_SECONDS)
+    return longest * (LEAST_PART + (1 - LEAST_PART) * chance)
 
 
 class DialledTunnel(TunnelProtocol, Generic[E]):
@@ -121,7 +142,6 @@ class TunnelDialer(Generic[E]):
         self.ends: dict[E, TunnelProtocol] = {}
         self._how = how
         self._address = address
-        self._delay = backoffPolicy(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._attempts = 0
         self._current: E | None = None
         self._since = 0.0
@@ -244,7 +264,7 @@ class TunnelDialer(Generic[E]):
     def _again(self) -> None:
         if self._stopped or self._waiting is not None or self._connecting is not None:
             return
-        delay = self._delay(self._attempts)
+        delay = delay_seconds(self._attempts, self._how.random())
         self._attempts += 1
         self._waiting = self._how.clock.callLater(delay, self.start)
 

@@ -4,6 +4,8 @@ Tests of L{appproxy.tunnel.dialer}, on lines in memory.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.tunnel.dialer import LONGEST_DELAY_SECONDS, STABLE_SECONDS, Dialling, TunnelDialers
+from appproxy.tunnel.dialer import (
+    FIRST_DELAY_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    STABLE_SECONDS,
+    Dialling,
+    TunnelDialers,
+    delay_seconds,
+)
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
@@ -129,6 +138,35 @@ class DialerTests(SynchronousTestCase):
         self.assertLess(times[0], 2)
         self.assertGreater(max(times), 10)
         self.assertLess(max(times), LONGEST_DELAY_SECONDS * 1.5)
+
+    def test_spread(self) -> None:
+        """
+        A thousand that lose the same edge at once come back evenly spread over half of the longest delay:
+        none before it, none after it, and no tenth of that time has more than its share and a third.
+        """
+        chance = random.Random(1)
+        for attempts, longest in ((0, FIRST_DELAY_SECONDS), (3, 1.6875), (30, 30.0), (10**6, 30.0)):
+            delays = [delay_seconds(attempts, chance.random()) for _ in range(1000)]
+            self.assertGreaterEqual(min(delays), longest / 2)
+            self.assertLessEqual(max(delays), longest)
+            tenths = Counter(int((delay / longest - 0.5) * 20) for delay in delays)
+            self.assertEqual(len(tenths), 10)
+            self.assertLess(max(tenths.values()), 134)
+
+    def test_chance_of_each(self) -> None:
+        """Each attempt asks chance anew: two that came at the same time once do not go on so."""
+        chances = iter((0.0, 1.0))
+        for dialer in self.dialers._dialers:
+            dialer._how.random = lambda: next(chances)
+        self.dialers.start()
+        self.fail()
+        self.clock.advance(FIRST_DELAY_SECONDS / 2)
+        self.assertEqual(len(self.dialled), 2)
+        self.fail()
+        self.clock.advance(FIRST_DELAY_SECONDS * 1.5 - 0.01)
+        self.assertEqual(len(self.dialled), 2)
+        self.clock.advance(0.02)
+        self.assertEqual(len(self.dialled), 3)
 
     def test_cannot_even_dial(self) -> None:
         """An identity that cannot be used now may be usable later."""
