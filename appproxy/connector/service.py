@@ -27,6 +27,7 @@ from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
 from appproxy.pki.certificates import BadCertificate, moment, rfc3339
 from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.pki.trust import follow_roots, read_announced
 from appproxy.sso.modes import SignOns
 from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import BadCertificate as BadAuthority
@@ -185,6 +186,23 @@ class ConnectorService(DaemonService):
                 "this connector is not trusted any more: `appproxy enroll` with a new token makes it so",
             )
 
+    def told_roots(self, roots: object) -> None:
+        """The CA's roots: those that ours vouch for are trusted, too; those that are not named are not."""
+        identity, announced = self._current_identity(), read_announced(roots)
+        trusted = follow_roots(identity.roots, announced, self._calendar.seconds())
+        if not trusted:
+            if announced:
+                self._log.warn("{event}: none of them is known here", event="roots_refused", fault="peer")
+            return
+        try:
+            changed = identity.with_roots(trusted) if trusted != identity.roots else identity
+        except OSError as error:
+            self._log.error("{event}: {why}", event="roots_refused", why=str(error), fault="operator")
+            return
+        if changed.roots != identity.roots:
+            self._identity = changed
+            self._log.info("{event}: {count} trusted now", event="roots_changed", count=len(changed.roots))
+
     def renewed(self, certificate_pem: str) -> None:
         """A new certificate: new tunnels show it, and take over from those made with the old one."""
         identity = self._current_identity()
@@ -261,7 +279,9 @@ class ConnectorService(DaemonService):
 
     def _renew_if_due(self) -> None:
         identity, supervisor, now = self._identity, self._supervisor, self._calendar.seconds()
-        if identity is None or supervisor is None or not identity.renewal_due(now):
+        if identity is None or supervisor is None:
+            return
+        if not identity.renewal_due(now) and not identity.is_outdated:
             return
         try:
             identity.check("connector", now)
@@ -271,5 +291,5 @@ class ConnectorService(DaemonService):
         # Over the newest: what an old tunnel was made with, the registry may have forgotten.
         for end in reversed(supervisor.ends):
             if end.catalog.revision and not end.leaving:
-                end.ask_for_certificate(identity.csr().decode())
+                end.ask_for_certificate(identity.csr().decode(), identity.root_hashes)
                 return

@@ -65,7 +65,9 @@ class InsideTunnels:
     """The relay inside of the edge."""
 
     def __init__(self, reactor: Any, schedule: Schedule, authority: Authority, address: str) -> None:
-        self._hub = RelayHub(reactor, schedule, lambda peer, csr: authority.renew(peer.id, csr))
+        self._hub = RelayHub(
+            reactor, schedule, lambda peer, csr, roots: authority.renew(peer.id, csr, roots=roots)
+        )
         self.opener: StreamOpener = LocalOpener(self._hub.broker)
         self.accept: Callable[[], IProtocol] | None = self._hub.accept
         self.addresses: Sequence[str] = (address,)

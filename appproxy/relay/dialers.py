@@ -4,7 +4,7 @@ The edge's tunnels to relays elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -40,7 +40,9 @@ DialTunnel = Callable[[Any, str, Identity, IProtocolFactory, frozenset[str]], De
 class Renew(Protocol):
     """L{appproxy.pki.authority.Authority.renew}."""
 
-    def __call__(self, holder_id: str, csr_pem: bytes, *, host_name: str = "") -> Deferred[bytes]: ...
+    def __call__(
+        self, holder_id: str, csr_pem: bytes, *, host_name: str = "", roots: Collection[str] = ()
+    ) -> Deferred[bytes]: ...
 
 
 class RelayDialers:
@@ -194,10 +196,10 @@ class RelayDialers:
             )
 
     async def _renewed(self, link: RelayLink, request: RenewalRequest) -> bytes:
-        csr = request.csr.encode()
+        csr, roots = request.csr.encode(), request.roots
         if not request.certificate:
-            return await self._renew(link.name, csr, host_name=self._identity().connect_host)
-        return await self._renew(self._connector_of(request.certificate.encode(), csr), csr)
+            return await self._renew(link.name, csr, host_name=self._identity().connect_host, roots=roots)
+        return await self._renew(self._connector_of(request.certificate.encode(), csr), csr, roots=roots)
 
     def _connector_of(self, certificate_pem: bytes, csr: bytes) -> str:
         """
@@ -234,4 +236,5 @@ def _row_of(link: RelayLink, round_trip: float | None) -> dict[str, object]:
         "revision": link.applied_revision,
         "software": link.software,
         "round_trip_seconds": round_trip,
+        "drained": False,
     }

@@ -28,26 +28,31 @@ PEOPLE: Final = 6
 
 class LivingCase(IntegrationTestCase):
     """
-    An edge, connectors of one group, maybe a relay of its own; all see a clock that the test sets.
+    An edge, connectors of one group, maybe a relay of its own.
 
+    @cvar with_clock: whether they see a clock that the test sets, which costs them a lot of time.
     @cvar connectors: how many.
     @cvar with_relay: whether there is a relay of its own.
     """
 
     connectors = 1
+    with_clock = False
     with_relay = False
 
     def setUp(self) -> None:
         """Start them, and let people work."""
         super().setUp()
-        self.need("faketime")
-        self.clock = SetClock(self.folder / "clock")
+        environment: dict[str, str] = {}
+        if self.with_clock:
+            self.need("faketime")
+            self.clock = SetClock(self.folder / "clock")
+            environment = self.clock.environment
         self.backend = MarkedBackend(self.folder / "backend")
         self.start(self.backend.process)
-        settings = sign_in_settings(self.folder) | {"log": {"level": "debug", "access": True}}
+        settings = sign_in_settings(self.folder) | {"log": {"level": "debug", "access": False}}
         self.site = Installation(self, settings=settings)
         self.people = sign_in(self.site, PEOPLE)
-        self.site.environment = self.clock.environment
+        self.site.environment = environment
         self.site.start_edge()
         self.daemons: dict[str, Running] = {"edge": self.site.edge}
         if self.with_relay:
@@ -74,6 +79,7 @@ class LivingCase(IntegrationTestCase):
         """Let everybody work, and begin what must not break."""
         self.load.go_on()
         self.streams = LongStreams(self.wire, f"{self.host}:{self.site.port}", self.people[0])
+        self.addCleanup(self.streams.stop)
         return self.streams
 
     def end(self) -> None:
@@ -95,7 +101,7 @@ class LivingCase(IntegrationTestCase):
 
         def moved() -> bool:
             if hasattr(self, "streams"):
-                self.streams.move()
+                self.streams.check()
             return bool(ready())
 
         wait_until(moved, what)

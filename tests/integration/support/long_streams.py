@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
@@ -16,10 +17,17 @@ from tests.integration.support.attacker import Wire
 from tests.integration.support.load import Person
 from tests.integration.support.marked_backend import marked_bytes
 
-SIZE: Final = 48 << 20
+SIZE: Final = 32 << 20
 """Of download and upload: far above what daemons and kernels hold between the two ends."""
 
-PIECE: Final = 32 << 10
+PIECE: Final = 8 << 10
+SLOW_PIECE: Final = 64
+"""Of the second half, which has to last."""
+
+PAUSE_SECONDS: Final = 0.05
+MOVE_SECONDS: Final = 120.0
+"""More than a piece takes on the busiest machine."""
+
 MARK: Final = "long"
 
 
@@ -29,7 +37,8 @@ class Broke(AssertionError):
 
 class LongStreams:
     """
-    One of each, under way. Each L{move} brings all three on a little, so that none is idle.
+    One of each, under way. A thread brings all three on, piece by piece, so that none is ever idle: an edge
+    waits for no body that does not come.
     """
 
     def __init__(self, wire: Callable[[], Wire], authority: str, person: Person) -> None:
@@ -57,20 +66,50 @@ class LongStreams:
         self._ask(self._socket, "GET /socket", f"{upgrade}Sec-WebSocket-Key: {key}\r\n")
         self._head(self._socket, 101)
         self._expect(f"{person.name} {MARK}".encode())
-        self.move()
+        self._stopping, self._moved = threading.Event(), threading.Event()
+        self._problem: Exception | None = None
+        self._mover = threading.Thread(target=self._go_on, daemon=True, name="long streams")
+        self._mover.start()
+
+    def check(self) -> None:
+        """
+        See that nothing broke so far.
+
+        @raise Broke: if something did.
+        """
+        if self._problem is not None:
+            raise Broke(str(self._problem)) from self._problem
 
     def move(self) -> None:
         """
-        A piece down, a piece up, a message there and back.
+        Wait until something went down, up, there and back once more.
 
         @raise Broke: if that is not possible.
         """
-        if len(self._received) < SIZE // 2:
-            self._receive(PIECE)
-        if self._sent < SIZE // 2:
-            self._send(PIECE)
-        else:
-            self._send(1)
+        for _ in range(2):  # the first may have begun before
+            self._moved.clear()
+            if not self._moved.wait(MOVE_SECONDS):
+                raise Broke("nothing moves")
+        self.check()
+
+    def stop(self) -> None:
+        """Leave the streams as they are."""
+        self._stopping.set()
+        self._mover.join()
+
+    def _go_on(self) -> None:
+        try:
+            while not self._stopping.wait(PAUSE_SECONDS):
+                self._move()
+                self._moved.set()
+        except Exception as error:
+            self._problem = error
+        finally:
+            self._moved.set()
+
+    def _move(self) -> None:
+        self._receive(PIECE if len(self._received) < SIZE // 2 else SLOW_PIECE)
+        self._send(PIECE if self._sent < SIZE // 2 else SLOW_PIECE)
         self._messages += 1
         text = marked_bytes(f"{MARK}/{self._messages}", 1000)
         self._socket.socket.sendall(pack(text, os.urandom(4)))
@@ -83,6 +122,8 @@ class LongStreams:
         @raise Broke: if something is missing, or not what it should be.
         """
         self.move()
+        self.stop()
+        self.check()
         while len(self._received) < SIZE:
             self._receive(SIZE)
         if self._received != self._body:
