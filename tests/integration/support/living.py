@@ -49,7 +49,7 @@ class LivingCase(IntegrationTestCase):
             environment = self.clock.environment
         self.backend = MarkedBackend(self.folder / "backend")
         self.start(self.backend.process)
-        settings = sign_in_settings(self.folder) | {"log": {"level": "debug", "access": False}}
+        settings = sign_in_settings(self.folder) | {"log": {"level": "debug", "access": True}}
         self.site = Installation(self, settings=settings)
         self.people = sign_in(self.site, PEOPLE)
         self.site.environment = environment
