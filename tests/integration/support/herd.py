@@ -102,8 +102,11 @@ class Herd:
 
     def tunnels(self) -> int:
         """How many connectors have one."""
-        # Much less work for the edge than its status with a row for each.
-        return int(self.site.numbers("edge").get('appproxy_tunnels{connector_group="hq"}', 0))
+        try:
+            # Much less work for the edge than its status with a row for each.
+            return int(self.site.numbers("edge").get('appproxy_tunnels{connector_group="hq"}', 0))
+        except OSError:
+            return 0
 
     def come_back(self) -> Return:
         """Kill the edge, start it again, and see how all find it."""
