@@ -18,9 +18,7 @@ from appproxy.catalog.feed import read_catalog, read_connector
 from appproxy.catalog.plan import Change
 from appproxy.catalog.snapshot import Catalog
 from appproxy.model.application import Application, Connector
-from appproxy.pki.authority import Authority
 from appproxy.pki.authority import Authority, put_connector
-from appproxy.session.record import SessionRecord, decode_record
 from appproxy.store.istore import Compare, Conflict, IStore, Item
 from appproxy.store.keys import CONNECTORS
 

@@ -49,9 +49,6 @@ FAREWELL_SECONDS: Final = 2.0
 TUNNEL_HANDSHAKES: Final = 8
 """That begin in one turn, of those with two certificates: some 2 ms each, so 20 ms at the most."""
 
-MAXIMUM_CONNECTIONS: Final = 20000
-"""C{limits.connections}, unless set: some 50 KiB each is 1 GB."""
-
 _HTTP_REQUEST: Final = re.compile(rb"[A-Z_-]{1,24}(?: |\Z)")
 _HTTP_ANSWER_TEXT: Final = b"This port speaks HTTPS: write https:// in front of the address.\n"
 _HTTP_ANSWER: Final = (
@@ -94,46 +91,6 @@ class Route:
 
 Choose = Callable[[ClientHello, IAddress], Route | Alert | None]
 """Judges a ClientHello: a route, an alert to refuse with, or L{None} to hang up without a word."""
-
-
-class ConnectionLimit:
-    """
-    How many connections there may be, over all listeners that share it.
-
-    @ivar refused: how many were turned away so far.
-    """
-
-    def __init__(self, maximum: int = MAXIMUM_CONNECTIONS, per_address: int = 0) -> None:
-        """
-        @param per_address: connections from one address; 0 = no limit of its own.
-        """
-        self._maximum = maximum
-        self._per_address = per_address
-        self._hosts: Counter[str] = Counter()
-        self.active = 0
-        self.refused = 0
-
-    def admit(self, peer: IAddress) -> bool:
-        """Count one more, or refuse it."""
-        host = str(getattr(peer, "host", ""))
-        full = self.active >= self._maximum
-        if full or (self._per_address and host and self._hosts[host] >= self._per_address):
-            self.refused += 1
-            return False
-        self.active += 1
-        if self._per_address:
-            self._hosts[host] += 1
-        return True
-
-    def leave(self, peer: IAddress) -> None:
-        """Forget one that L{admit} let in."""
-        self.active -= 1
-        if not self._per_address:
-            return
-        host = str(getattr(peer, "host", ""))
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
 
 
 class HandshakeQueue:

@@ -35,7 +35,6 @@ from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
     TUNNEL_HANDSHAKES,
     UNSENT_BYTES,
-    ConnectionLimit,
     HandshakeQueue,
     PeekingFactory,
     Route,
