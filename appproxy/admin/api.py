@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from appproxy.admin.authorities import Authorities
 from appproxy.admin.changes import ApplyRequest, Changes, PlanRequest
 from appproxy.admin.errors import bad_request, not_found
 from appproxy.admin.explaining import ExplainRequest, Explanations
-from appproxy.admin.objects import Objects
+from appproxy.admin.objects import ConnectorObjects, Objects
 from appproxy.admin.peer import Peer
 from appproxy.admin.probes import ProbeRequest, Probes
 from appproxy.admin.sessions import EndRequest, SessionObjects
@@ -68,13 +69,14 @@ class AdminApi:
         explanations: Explanations,
         sessions: SessionObjects,
         objects: Mapping[str, Objects],
-        revoke: Callable[[str, Peer], Awaitable[object]],
+        connectors: ConnectorObjects,
+        authorities: Authorities,
     ) -> None:
         """
         @param objects: the kinds that can be listed, by the plural that administrators type.
-        @param revoke: trusts a connector, by id or name, no more.
+        @param connectors: what else can be done to those.
         """
-        self._revoke = revoke
+        self._connectors = connectors
         self._traces = traces
         self._sessions = sessions
         self._objects = {"tokens": tokens, **objects}
@@ -89,6 +91,10 @@ class AdminApi:
             ),
             ("POST", ("end-sessions",)): lambda call: sessions.end(call.read(EndRequest), call.peer),
             ("POST", ("keys", "rotate")): lambda call: sessions.rotate_keys(call.peer),
+            ("GET", ("ca",)): lambda call: authorities.show(),
+            ("POST", ("ca", "rotate")): lambda call: authorities.rotate(call.peer),
+            ("POST", ("ca", "retire")): lambda call: authorities.retire(call.peer),
+            ("POST", ("ca", "retire", "force")): lambda call: authorities.retire(call.peer, force=True),
             ("POST", ("tokens",)): lambda call: tokens.make(call.read(TokenRequest), call.peer),
         }
 
@@ -112,7 +118,11 @@ class AdminApi:
             case "GET", ("sessions-of", user):
                 return lambda call: self._sessions.list_of(user)
             case "POST", ("connectors", name, "revoke"):
-                return lambda call: self._revoke(name, call.peer)
+                return lambda call: self._connectors.revoke(name, call.peer)
+            case "POST", ("connectors", name, "drain"):
+                return lambda call: self._connectors.drain(name, call.peer)
+            case "POST", ("connectors", name, "undrain"):
+                return lambda call: self._connectors.drain(name, call.peer, undo=True)
         try:
             return self._handlers[method, path]
         except KeyError:

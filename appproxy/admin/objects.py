@@ -18,7 +18,7 @@ from appproxy.catalog.feed import read_catalog, read_connector
 from appproxy.catalog.plan import Change
 from appproxy.catalog.snapshot import Catalog
 from appproxy.model.application import Application, Connector
-from appproxy.pki.authority import Authority
+from appproxy.pki.authority import Authority, put_connector
 from appproxy.store.istore import Compare, Conflict, IStore, Item
 from appproxy.store.keys import CONNECTORS
 
@@ -114,6 +114,7 @@ class ConnectorObjects:
                 "tunnels": counts.get(_id_of(item, CONNECTORS), 0),
                 "expires_at": each.expires_at,
                 "revoked_at": each.revoked_at,
+                "drained_at": each.drained_at,
             }
             for item, each in (await _read_connectors(self._store))[:MAXIMUM_LISTED]
         ]
@@ -144,6 +145,48 @@ class ConnectorObjects:
         await self._authority.revoke(connector_id)
         audit(peer, "revoke", f"connectors/{connector_id}", item.revision)
         return {"id": connector_id, "name": connector.name, "tunnels": tunnels}
+
+    async def drain(self, name: str, peer: Peer, *, undo: bool = False) -> Row:
+        """
+        Give one no new streams, until that is undone; what is under way ends by itself.
+
+        @param undo: give it streams again.
+        """
+        item, connector = await self._find(name)
+        connector_id = _id_of(item, CONNECTORS)
+        if connector.role != "connector":
+            raise refused(f"{connector.name} is a {connector.role}: only connectors can be drained")
+        drained_at = "" if undo else connector.drained_at or rfc3339(self._authority.clock.seconds())
+        put = put_connector(connector_id, connector.model_copy(update={"drained_at": drained_at}))
+        try:
+            revision = await self._store.transact([Compare(item.key, item.revision)], [put])
+        except Conflict:
+            raise AdminError(409, "changed", "it has changed meanwhile; look again") from None
+        audit(peer, "undrain" if undo else "drain", f"connectors/{connector_id}", revision)
+        return {
+            "id": connector_id,
+            "name": connector.name,
+            "group": connector.group,
+            "drained_at": drained_at,
+            "streams": self._streams_of(connector_id),
+            "others": self._others(connector_id, connector.group),
+        }
+
+    def _streams_of(self, connector_id: str) -> int:
+        tunnels = self._source.tunnels()
+        return sum(int(str(each["streams"])) for each in tunnels if each.get("connector") == connector_id)
+
+    def _others(self, connector_id: str, group: str) -> int:
+        """How many other connectors of the group get streams."""
+        return len(
+            {
+                each["connector"]
+                for each in self._source.tunnels()
+                if each.get("connector_group") == group
+                and each.get("connector") != connector_id
+                and not each.get("drained")
+            }
+        )
 
     def _tunnel_counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}

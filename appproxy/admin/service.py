@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from appproxy.admin.api import AdminApi
 from appproxy.admin.asked_user import live_principal
+from appproxy.admin.authorities import Authorities
 from appproxy.admin.changes import Changes, InThread
 from appproxy.admin.explaining import Explanations
 from appproxy.admin.listening import listen
@@ -109,7 +110,8 @@ def build_site(clock: IReactorTime, around: Surroundings, in_thread: InThread) -
         ),
         sessions,
         objects,
-        connectors.revoke,
+        connectors,
+        Authorities(around.authority),
     )
     return AdminSite(api, in_thread, clock)
 

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "relay": ("tokens:relay", "Let relays join."),
     "session": ("sessions:session", "List and end sessions."),
     "keys": ("sessions:keys", "Replace the keys of all cookies."),
+    "ca": ("authority:ca", "Show the built-in CA, or let a new one take over."),
     "enroll": ("enroll:enroll_command", "Make this machine a connector or relay."),
     "status": ("status:status", "Show the edge, its tunnels and certificates."),
     "trace": ("trace:trace", "Show what became of a request."),

@@ -99,6 +99,32 @@ def revoke_connector(client: AdminClient, name: str, yes: bool, output: Form) ->
     )
 
 
+@connector.command("drain", short_help="Give a connector no new requests.")
+@click.argument("name", metavar="NAME")
+@click.option("--undo", is_flag=True, help="Give it requests again.")
+@output_option
+@asks_edge
+def drain_connector(client: AdminClient, name: str, undo: bool, output: Form) -> None:
+    """
+    Give a connector no new requests: before its machine is taken down, or to see whether it is the culprit.
+
+    What is under way ends by itself, WebSockets too; the other connectors of its group serve what comes. It
+    stays so, over restarts of the connector and of the edge, until `--undo`.
+    """
+    answer = client.order("connectors", name, "undrain" if undo else "drain")
+    if output == "json":
+        print_json(answer)
+    if undo:
+        tell(f"the connector {shown(answer['name'])} gets requests again")
+        return
+    under_way = count_of(answer["streams"], "request")
+    tell(f"the connector {shown(answer['name'])} gets no new requests; {under_way} under way")
+    if not answer["others"]:
+        tell(
+            f"no other connector of the group {shown(answer['group'])} serves: its applications are away now"
+        )
+
+
 def _make(client: AdminClient, request: dict[str, object], output: Form) -> None:
     answer = client.post("tokens", request)
     if output == "json":

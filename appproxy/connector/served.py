@@ -67,6 +67,7 @@ class CatalogCopy:
     The catalog of one tunnel's group.
 
     @ivar revision: the newest CONFIG applied; 0 before the first.
+    @ivar roots: what the relay says of the CA's roots, not looked at; L{None} for nothing.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class CatalogCopy:
         self._unreadable: Mapping[str, str] = {}
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self.revision = 0
+        self.roots: object = None
 
     def get(self, application_id: str) -> Served | None:
         """One application, if this group serves it."""
@@ -114,6 +116,7 @@ class CatalogCopy:
                 served[backend.id] = self._made(backend)
         before, self._served = self._served, served
         self._unreadable = document.unreadable
+        self.roots = document.roots
         for application_id, old in before.items():
             if served.get(application_id) is not old:
                 old.pool.close()

@@ -25,12 +25,14 @@ from appproxy.connector.served import CatalogCopy
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
-from appproxy.pki.certificates import BadCertificate
+from appproxy.pki.certificates import BadCertificate, moment, rfc3339
 from appproxy.pki.identity import Identity, NotEnrolled, load
+from appproxy.pki.trust import follow_roots, read_announced
 from appproxy.sso.modes import SignOns
 from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import BadCertificate as BadAuthority
 from appproxy.transport.layers import tls_layer
+from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import end_of_turn
 from appproxy.transport.wheel import TimerWheel
 from appproxy.tunnel.settings import TunnelSettings
@@ -60,6 +62,7 @@ class ConnectorService(DaemonService):
         self._settings: ConnectorSettings = options.settings
         self._tls = tls_layer(self._settings.tls.transport, reactor)
         self._wheel = TimerWheel(reactor)
+        self._calendar = calendar_of(reactor)
         self._identity: Identity | None = None
         self._supervisor: Supervisor | None = None
         self._numbers = ConnectorNumbers()
@@ -130,20 +133,23 @@ class ConnectorService(DaemonService):
         await self.stop_metrics()
 
     def reload(self) -> None:
-        """The connector was enrolled anew, or its log file rotated away."""
+        """It was enrolled anew, or its log file rotated away. A certificate that is due is asked for."""
         self._options.writer.reopen()
         try:
-            self._identity = self._load_identity()
+            self._use(self._load_identity())
         except CannotStart as error:
             self._log.error("{event}: {why}", event="config_rejected", why=str(error), fault="operator")
             return
         self._log.info("{event}", event="config_reloaded")
+        self._renew_if_due()
 
     # -- TunnelOwner
 
     def tunnel_up(self, end: TunnelEnd) -> None:
         """A tunnel serves its catalog."""
         self._refused_since = None
+        if self._supervisor is not None:
+            self._supervisor.settled(end)
         if not self._first_tunnel.called:
             self._first_tunnel.callback(None)
         self._renew_if_due()
@@ -180,11 +186,28 @@ class ConnectorService(DaemonService):
                 "this connector is not trusted any more: `appproxy enroll` with a new token makes it so",
             )
 
+    def told_roots(self, roots: object) -> None:
+        """The CA's roots: those that ours vouch for are trusted, too; those that are not named are not."""
+        identity, announced = self._current_identity(), read_announced(roots)
+        trusted = follow_roots(identity.roots, announced, self._calendar.seconds())
+        if not trusted:
+            if announced:
+                self._log.warn("{event}: none of them is known here", event="roots_refused", fault="peer")
+            return
+        try:
+            changed = identity.with_roots(trusted) if trusted != identity.roots else identity
+        except OSError as error:
+            self._log.error("{event}: {why}", event="roots_refused", why=str(error), fault="operator")
+            return
+        if changed.roots != identity.roots:
+            self._identity = changed
+            self._log.info("{event}: {count} trusted now", event="roots_changed", count=len(changed.roots))
+
     def renewed(self, certificate_pem: str) -> None:
-        """A new certificate: tunnels dialled from now on show it."""
+        """A new certificate: new tunnels show it, and take over from those made with the old one."""
         identity = self._current_identity()
         try:
-            self._identity = identity.accept(certificate_pem.encode(), self.reactor.seconds())
+            self._use(identity.accept(certificate_pem.encode(), self._calendar.seconds()))
         except (BadCertificate, OSError) as error:
             self._log.error(
                 "{event}: the new certificate is of no use: {why}",
@@ -193,14 +216,21 @@ class ConnectorService(DaemonService):
                 fault="peer",
             )
             return
-        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=self._identity.expires_at)
+        ends_at = rfc3339(moment(self._current_identity().expires_at))
+        self._log.info("{event}: until {expires_at}", event="renewed", expires_at=ends_at)
 
     # -- inside
+
+    def _use(self, identity: Identity) -> None:
+        """Show this from now on. What was begun under the former certificate may end while that is good."""
+        former, self._identity = self._identity, identity
+        if self._supervisor is not None and former is not None and former.fingerprint != identity.fingerprint:
+            self._supervisor.replace(max(0.0, former.expires_at - self._calendar.seconds()))
 
     def _load_identity(self) -> Identity:
         try:
             identity = load(self._settings.identity)
-            identity.check("connector", self.reactor.seconds())
+            identity.check("connector", self._calendar.seconds())
         except NotEnrolled as error:
             raise CannotStart(EXIT_NOT_ENROLLED, str(error)) from error
         return identity
@@ -228,7 +258,7 @@ class ConnectorService(DaemonService):
             raise CannotStart(EXIT_CONFIGURATION, f"proxy.password_file: {error}") from error
 
     def _seconds_left(self) -> float:
-        return self._current_identity().expires_at - float(self.reactor.seconds())
+        return self._current_identity().expires_at - float(self._calendar.seconds())
 
     def _backends(self, allow_list: AllowList) -> Backends:
         backend = self._settings.backend
@@ -248,15 +278,18 @@ class ConnectorService(DaemonService):
             raise CannotStart(EXIT_CONFIGURATION, f"backend.ca_files: {error}") from error
 
     def _renew_if_due(self) -> None:
-        identity, supervisor, now = self._identity, self._supervisor, self.reactor.seconds()
-        if identity is None or supervisor is None or not identity.renewal_due(now):
+        identity, supervisor, now = self._identity, self._supervisor, self._calendar.seconds()
+        if identity is None or supervisor is None:
+            return
+        if not identity.renewal_due(now) and not identity.is_outdated:
             return
         try:
             identity.check("connector", now)
         except NotEnrolled as expired:
             self.give_up(EXIT_NOT_ENROLLED, "certificate_expired", str(expired))
             return
-        for end in supervisor.ends:
-            if end.catalog.revision:
-                end.ask_for_certificate(identity.csr().decode())
+        # Over the newest: what an old tunnel was made with, the registry may have forgotten.
+        for end in reversed(supervisor.ends):
+            if end.catalog.revision and not end.leaving:
+                end.ask_for_certificate(identity.csr().decode(), identity.root_hashes)
                 return

@@ -5,7 +5,7 @@ The connector's end of one tunnel: its catalog, its users, its streams.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.defer import DeferredLock
@@ -48,6 +48,13 @@ class TunnelOwner(Protocol):
 
     def renewed(self, certificate_pem: str) -> None:
         """A new certificate came."""
+
+    def told_roots(self, roots: object) -> None:
+        """
+        What the relay says of the CA's roots, not looked at; L{None} for nothing.
+
+        @raise ValueError: if it is not what a relay sends.
+        """
 
 
 class TunnelEnd(TunnelListener):
@@ -97,9 +104,13 @@ class TunnelEnd(TunnelListener):
         self.catalog.close()
         self._principals.clear()
 
-    def ask_for_certificate(self, csr_pem: str) -> None:
-        """Ask for the next certificate."""
-        self.session.send_renew(json.dumps({"csr": csr_pem}).encode())
+    def ask_for_certificate(self, csr_pem: str, roots: Sequence[str]) -> None:
+        """
+        Ask for the next certificate.
+
+        @param roots: SHA-256 (hex) of those that this connector trusts.
+        """
+        self.session.send_renew(json.dumps({"csr": csr_pem, "roots": list(roots)}).encode())
 
     # -- TunnelListener
 
@@ -136,6 +147,7 @@ class TunnelEnd(TunnelListener):
         """What this connector's group serves."""
         try:
             self.catalog.apply(revision, payload)
+            self._owner.told_roots(self.catalog.roots)
         except ValueError as problem:
             raise TunnelError("bad_message", str(problem)) from problem
         _log.info(

@@ -44,7 +44,7 @@ class FrontDoor:
         self._enrol_context: ServerContext | None = None
 
     def show(self, identity: Identity) -> None:
-        """The certificate that tunnels and newcomers are shown from now on."""
+        """The certificate that tunnels are shown from now on."""
         self._tunnel_context = server_context(
             identity.chain_pem,
             identity.key_pem,
@@ -52,6 +52,9 @@ class FrontDoor:
             client_ca_pem=identity.ca_pem,
             client_roles=CONNECTOR_ROLES,
         )
+
+    def show_newcomers(self, identity: Identity) -> None:
+        """The certificate that newcomers are shown from now on: of the root that their tokens pin."""
         self._enrol_context = server_context(
             identity.chain_pem, identity.key_pem, minimum_version="1.3", alpn=(ENROLL_ALPN,), tickets=False
         )

@@ -4,7 +4,7 @@ The edge's life: what is opened in which order, and closed again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any, Final
@@ -32,6 +32,7 @@ from appproxy.edge.assembly import (
     build_web,
     load_rules,
 )
+from appproxy.edge.front_door import FrontDoor
 from appproxy.edge.numbers import EdgeNumbers
 from appproxy.edge.questions import TunnelQuestions
 from appproxy.edge.relay_feed import RelayFeed
@@ -40,7 +41,7 @@ from appproxy.edge.web import Web
 from appproxy.observe.giving_back import GivingBack
 from appproxy.pki.authority import Authority, IssuerAway, NotTrusted
 from appproxy.pki.identity import IDENTITY_FOLDER
-from appproxy.pki.server_identity import ServerIdentity
+from appproxy.pki.server_identity import ServerIdentity, ensure_server_identity
 from appproxy.session.keyring import Keyring
 from appproxy.session.records import Sessions
 from appproxy.store.files import UnsafeFile
@@ -54,6 +55,9 @@ from appproxy.transport.limit import ConnectionLimit
 from appproxy.transport.listener import listen, listen_plain
 from appproxy.transport.steady import calendar_of
 from appproxy.transport.turn import end_of_turn
+
+NEWCOMERS_FOLDER: Final = "newcomers"
+"""Beside the edge's own identity: what newcomers are shown while a new CA takes over."""
 
 TOUCH_SECONDS: Final = 20.0
 """Sessions with open streams are kept from going idle; well within the shortest idle lifetime."""
@@ -81,6 +85,7 @@ class EdgeService(DaemonService):
         self._numbers = EdgeNumbers(settings, options.writer, reactor)
         limits = settings.limits
         self._limit = ConnectionLimit(reactor, limits.connections, limits.connections_per_address)
+        self._identity: ServerIdentity | None = None
         self._stoppers: list[Any] = []
         self._ready = False
 
@@ -90,6 +95,7 @@ class EdgeService(DaemonService):
         """Open the store, read sessions and catalog, then listen."""
         store, sealer = await self._open_store()
         authority, identity = await self._open_authority(store, sealer)
+        self._identity = identity
         sessions, keyring = await self._open_sessions(store, sealer)
         feed, connectors = CatalogFeed(store, self.reactor), ConnectorFeed(store, self.reactor)
         self._stoppers += [feed, connectors, sessions, identity]
@@ -113,13 +119,14 @@ class EdgeService(DaemonService):
             is_ready,
         )
         feed.changed(web.follow)
-        relay_feed = RelayFeed(feed, connectors, tunnels.update)
+        connectors.changed(authority.follow)
+        relay_feed = RelayFeed(feed, connectors, authority, tunnels.update)
         await feed.start()
         await connectors.start()
         relay_feed.update()
         self._certificates.start()
         self._stoppers.append(self._certificates)
-        await self._listen(web, tunnels, authority, identity)
+        await self._listen(web, tunnels, authority, identity, relay_feed.update)
         self._start_admin(store, feed, connectors, authority, tunnels, sealer, sessions)
         self._start_probes(feed, connectors, tunnels)
         outcomes = sign_in.flow.outcomes if sign_in.flow is not None else {}
@@ -187,13 +194,31 @@ class EdgeService(DaemonService):
         )
 
     async def _listen(
-        self, web: Web, tunnels: Tunnels, authority: Authority, identity: ServerIdentity
+        self,
+        web: Web,
+        tunnels: Tunnels,
+        authority: Authority,
+        identity: ServerIdentity,
+        tell: Callable[[], None],
     ) -> None:
         settings = self._settings
         balancers = tuple(map(ip_network, settings.listen.proxy_protocol_from))
         door = build_front_door(settings, self._certificates, web, tunnels, authority, self.reactor)
         door.show(identity.current)
         identity.changed(door.show)
+        identity.changed(
+            lambda new: door.show_newcomers(new) if authority.serving is authority.newest else None
+        )
+
+        async def follow_authority() -> None:
+            """Another CA: first we show what fits, then others are told."""
+            await identity.look()
+            await self._show_newcomers(door, authority, identity)
+            tell()
+
+        await self._show_newcomers(door, authority, identity)
+        authority.changed(follow_authority)
+        identity.changed(lambda _new: _replace(tunnels, identity.former_seconds))
         try:
             for text in settings.listen.https:
                 address = ListenAddress.parse(text)
@@ -216,6 +241,27 @@ class EdgeService(DaemonService):
                 )
         except (CannotListenError, OSError) as error:
             raise CannotStart(EXIT_UNAVAILABLE, f"cannot listen: {error}") from error
+
+    async def _show_newcomers(self, door: FrontDoor, authority: Authority, identity: ServerIdentity) -> None:
+        """Newcomers know the newest root alone, which those who dial tunnels may not know yet."""
+        if authority.serving is authority.newest:
+            door.show_newcomers(identity.current)
+            return
+        folder = self._settings.store.path.parent / NEWCOMERS_FOLDER
+        host = self._settings.hosts.connect
+        try:
+            shown = await ensure_server_identity(
+                authority, folder, host, generation=authority.newest, holder_id=identity.current.id
+            )
+        except IssuerAway as error:
+            self._log.warn(
+                "{event}: nobody can enrol until the new CA has taken over: {why}",
+                event="no_enrolment",
+                why=str(error),
+                fault="operator",
+            )
+            return
+        door.show_newcomers(shown)
 
     def _start_admin(
         self,
@@ -275,9 +321,11 @@ class EdgeService(DaemonService):
     # -- reload and stop
 
     def reload(self) -> None:
-        """Read the certificates again; those that are broken now stay as they were."""
+        """Read the certificates again; broken ones now stay as they were. Our own is renewed if it is due."""
         self._certificates.reload()
         self._numbers.reopen_log()
+        if self._identity is not None:
+            self._identity.look()
         self._log.info("{event}", event="config_reloaded", at=datetime.now(UTC).isoformat())
 
     async def stop(self) -> None:
@@ -308,6 +356,12 @@ def _log_place(settings: EdgeSettings) -> str:
     if settings.log.file:
         return f"the access log is {settings.log.file}, and what was rotated away"
     return "the access log is the edge's standard output: journalctl -u appproxy-edge --grep ID"
+
+
+def _replace(tunnels: Tunnels, former_seconds: float | None) -> None:
+    """Another certificate needs other tunnels; that other roots are trusted concerns new ones alone."""
+    if former_seconds is not None:
+        tunnels.replace(former_seconds)
 
 
 def _host_of(peer: IAddress) -> str:

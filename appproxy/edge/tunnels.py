@@ -54,6 +54,9 @@ class Tunnels(Protocol):
     def live_revision(self, revision: int) -> Deferred[None]:
         """Fires once every connector serves this revision."""
 
+    def replace(self, most_seconds: float) -> None:
+        """The edge has another certificate; what was begun under the former one may go on for so long."""
+
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Let what is under way end, then close every tunnel."""
 
@@ -62,7 +65,9 @@ class InsideTunnels:
     """The relay inside of the edge."""
 
     def __init__(self, reactor: Any, schedule: Schedule, authority: Authority, address: str) -> None:
-        self._hub = RelayHub(reactor, schedule, lambda peer, csr: authority.renew(peer.id, csr))
+        self._hub = RelayHub(
+            reactor, schedule, lambda peer, csr, roots: authority.renew(peer.id, csr, roots=roots)
+        )
         self.opener: StreamOpener = LocalOpener(self._hub.broker)
         self.accept: Callable[[], IProtocol] | None = self._hub.accept
         self.addresses: Sequence[str] = (address,)
@@ -76,6 +81,9 @@ class InsideTunnels:
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """See L{Tunnels.stop}."""
         return DeferredList(self._hub.drain(drain_seconds))
+
+    def replace(self, most_seconds: float) -> None:
+        """Nothing: connectors see the new one when they dial anew, for one of their own at the latest."""
 
 
 class RemoteTunnels:
@@ -106,6 +114,7 @@ class RemoteTunnels:
         self.tunnels = self._dialers.tunnels
         self.link_to = self._dialers.link_to
         self.live_revision = self._dialers.live_revision
+        self.replace = self._dialers.replace
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """See L{Tunnels.stop}."""

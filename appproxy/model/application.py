@@ -101,6 +101,9 @@ class Connector(Model):
 
     @ivar fingerprints: SHA-256 (hex) of the certificates issued to it, newest last.
     @ivar revoked_at: RFC 3339, empty while it is trusted.
+    @ivar root: SHA-256 (hex) of the root of its newest certificate; empty for the first one.
+    @ivar trusts: the same of the newest root that it said it trusts.
+    @ivar drained_at: RFC 3339, empty while it gets streams.
     """
 
     name: str
@@ -110,6 +113,9 @@ class Connector(Model):
     enrolled_at: str = ""
     expires_at: str = ""
     revoked_at: str = ""
+    root: str = ""
+    trusts: str = ""
+    drained_at: str = ""
 
 
 class Backend(Model):

@@ -36,6 +36,9 @@ __all__ = [
     "chain_from_pem",
     "fingerprint",
     "host_names",
+    "is_authority",
+    "is_issued_by",
+    "is_valid_at",
     "issuer_fits_role",
     "key_digest",
     "key_from_pem",
@@ -45,6 +48,7 @@ __all__ = [
     "moment",
     "opened_groups",
     "read_request",
+    "rfc3339",
     "verify_chain",
 ]
 
@@ -236,16 +240,17 @@ def _issuer(
 ) -> x509.Certificate:
     for candidate in chain[1:]:
         if (
-            _is_issued_by(holder, candidate)
-            and _is_issued_by(candidate, root)
-            and _is_authority(candidate)
-            and not _is_authority(holder)
+            is_issued_by(holder, candidate)
+            and is_issued_by(candidate, root)
+            and is_authority(candidate)
+            and not is_authority(holder)
         ):
             return candidate
     raise BadCertificate("the certificate was not issued under our CA")
 
 
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether this issuer signed it, by name and key."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -253,15 +258,21 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
     return True
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may sign others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return False
 
 
+def is_valid_at(certificate: x509.Certificate, now: float) -> bool:
+    """Whether its time has come, and is not over."""
+    return certificate.not_valid_before_utc <= moment(now) <= certificate.not_valid_after_utc
+
+
 def _check_time(certificate: x509.Certificate, now: float) -> None:
-    if not certificate.not_valid_before_utc <= moment(now) <= certificate.not_valid_after_utc:
+    if not is_valid_at(certificate, now):
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         raise BadCertificate(f"a certificate is valid from {begin:%F %T} to {end:%F %T} UTC only")
 

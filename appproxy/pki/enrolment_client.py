@@ -21,6 +21,7 @@ from appproxy.pki.certificates import (
     SERVER_USAGE,
     BadCertificate,
     certificate_to_pem,
+    chain_from_pem,
     fingerprint,
     verify_chain,
 )
@@ -36,6 +37,7 @@ from appproxy.pki.enrolment_messages import (
 )
 from appproxy.pki.identity import Enrolment, Identity, create_key_and_csr, save
 from appproxy.pki.join_token import JoinToken
+from appproxy.pki.trust import MAXIMUM_ROOTS
 from appproxy.transport.addresses import HostPort
 from appproxy.transport.connect_proxy import INSPECTED, ConnectProxy, ProxyRefused
 
@@ -79,9 +81,19 @@ def enroll(
         raise EnrolmentFailed(f"the edge names an address that is none: {error}") from error
     enrolment = Enrolment(answer.name, answer.group, addresses, token.connect_host)
     try:
-        return save(directory, answer.certificate.encode(), certificate_to_pem(root), enrolment, now())
+        roots = _roots(answer, root)
+        return save(directory, answer.certificate.encode(), certificate_to_pem(*roots), enrolment, now())
     except BadCertificate as error:
         raise EnrolmentFailed(f"the edge sent a certificate that is of no use: {error}") from error
+
+
+def _roots(answer: EnrolmentAnswer, pinned: x509.Certificate) -> list[x509.Certificate]:
+    """
+    All that are to be trusted, the pinned one last: while a CA is replaced, edges and relays may
+    have certificates of the one before. Whoever tells them has proved to be an edge.
+    """
+    others = [each for each in chain_from_pem(answer.ca.encode()) if each != pinned]
+    return [*others[:MAXIMUM_ROOTS], pinned]
 
 
 def _ask_any(

@@ -30,6 +30,7 @@ from appproxy.pki.certificates import (
     moment,
     verify_chain,
 )
+from appproxy.pki.trust import root_of
 from appproxy.store.files import read_private, sync_directory, write_private
 from appproxy.transport.peer import identity_of
 
@@ -94,13 +95,13 @@ class Identity:
     An identity as it stands in its folder. A renewed one is a new object.
 
     @ivar chain: the holder's certificate, then its issuers.
-    @ivar root: the only CA that is trusted.
+    @ivar roots: the only CAs that are trusted, the newest last; more than one while one takes over.
     """
 
     directory: Path
     key: ec.EllipticCurvePrivateKey
     chain: tuple[x509.Certificate, ...]
-    root: x509.Certificate
+    roots: tuple[x509.Certificate, ...]
     enrolment: Enrolment
     role: str
     id: str
@@ -137,8 +138,18 @@ class Identity:
 
     @property
     def ca_pem(self) -> bytes:
-        """The root."""
-        return certificate_to_pem(self.root)
+        """The roots."""
+        return certificate_to_pem(*self.roots)
+
+    @property
+    def root_hashes(self) -> tuple[str, ...]:
+        """SHA-256 (hex) of each root."""
+        return tuple(map(fingerprint, self.roots))
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether there is a newer CA to have a certificate of."""
+        return root_of(self.chain, self.roots) != self.roots[-1]
 
     @property
     def fingerprint(self) -> str:
@@ -186,12 +197,27 @@ class Identity:
             then everything stays as it is.
         @raise OSError: if it cannot be written.
         """
-        renewed = _assemble(self.directory, self.key, chain_from_pem(chain_pem), self.root, self.enrolment)
-        verify_chain(renewed.chain, self.root, roles=[self.role], usage=CLIENT_USAGE, now=now)
+        chain = chain_from_pem(chain_pem)
+        renewed = _assemble(self.directory, self.key, chain, self.roots, self.enrolment)
+        verify_chain(chain, root_of(chain, self.roots), roles=[self.role], usage=CLIENT_USAGE, now=now)
         if renewed.id != self.id:
             raise BadCertificate("the new certificate is somebody else's")
         write_private(self.directory / CERTIFICATE_FILE, chain_pem)
         return renewed
+
+    def with_roots(self, roots: Sequence[x509.Certificate]) -> Identity:
+        """
+        Trust these from now on, and as long as it needs to, the one that our own certificate is of.
+
+        @param roots: the newest last.
+        @raise OSError: if they cannot be written.
+        """
+        own = root_of(self.chain, self.roots)
+        kept = tuple(roots) if own in roots else (own, *roots)
+        if kept == self.roots:
+            return self
+        write_private(self.directory / CA_FILE, certificate_to_pem(*kept))
+        return _assemble(self.directory, self.key, self.chain, kept, self.enrolment)
 
     def with_addresses(self, addresses: Sequence[str]) -> Identity:
         """
@@ -201,7 +227,7 @@ class Identity:
         """
         enrolment = Enrolment(self.name, self.group, tuple(addresses), self.connect_host)
         write_private(self.directory / ENROLMENT_FILE, enrolment.encode())
-        return _assemble(self.directory, self.key, self.chain, self.root, enrolment)
+        return _assemble(self.directory, self.key, self.chain, self.roots, enrolment)
 
 
 def create_key_and_csr(directory: Path) -> bytes:
@@ -229,9 +255,9 @@ def save(directory: Path, chain_pem: bytes, ca_pem: bytes, enrolment: Enrolment,
     @raise OSError: if it cannot be written.
     """
     key = key_from_pem(read_private(directory / _NEW_KEY_FILE))
-    (root,) = chain_from_pem(ca_pem)[:1]
-    identity = _assemble(directory, key, chain_from_pem(chain_pem), root, enrolment)
-    verify_chain(identity.chain, root, roles=ROLES, usage=CLIENT_USAGE, now=now)
+    roots, chain = chain_from_pem(ca_pem), chain_from_pem(chain_pem)
+    identity = _assemble(directory, key, chain, roots, enrolment)
+    verify_chain(chain, root_of(chain, roots), roles=ROLES, usage=CLIENT_USAGE, now=now)
     write_private(directory / CA_FILE, ca_pem)
     write_private(directory / ENROLMENT_FILE, enrolment.encode())
     write_private(directory / CERTIFICATE_FILE, chain_pem)
@@ -247,9 +273,10 @@ def load(directory: Path) -> Identity:
     """
     try:
         chain = chain_from_pem((directory / CERTIFICATE_FILE).read_bytes())
-        (root,) = chain_from_pem((directory / CA_FILE).read_bytes())[:1]
+        roots = chain_from_pem((directory / CA_FILE).read_bytes())
         enrolment = Enrolment.decode((directory / ENROLMENT_FILE).read_bytes())
-        return _assemble(directory, _matching_key(directory, chain[0]), chain, root, enrolment)
+        root_of(chain, roots)
+        return _assemble(directory, _matching_key(directory, chain[0]), chain, roots, enrolment)
     except FileNotFoundError as error:
         raise NotEnrolled(f"{directory} holds no identity: run `appproxy enroll`") from error
     except (OSError, ValueError) as error:
@@ -276,7 +303,7 @@ def _assemble(
     directory: Path,
     key: ec.EllipticCurvePrivateKey,
     chain: tuple[x509.Certificate, ...],
-    root: x509.Certificate,
+    roots: tuple[x509.Certificate, ...],
     enrolment: Enrolment,
 ) -> Identity:
     if key.public_key() != chain[0].public_key():
@@ -284,4 +311,4 @@ def _assemble(
     holder = identity_of(chain[0])
     if holder is None:
         raise BadCertificate("the certificate carries no role of ours")
-    return Identity(directory, key, chain, root, enrolment, holder.role, holder.id)
+    return Identity(directory, key, chain, roots, enrolment, holder.role, holder.id)

@@ -64,6 +64,18 @@ def make_root(key: ec.EllipticCurvePrivateKey, now: float) -> Issuer:
     return Issuer(builder.sign(key, hashes.SHA256()), key)
 
 
+def make_link(root: x509.Certificate, old: Issuer, now: float) -> x509.Certificate:
+    """
+    A root's key, certified by the root before it: by this whoever trusts the old one comes to trust
+    the new one (RFC 4210, section 4.4). It signs nothing that anybody accepts.
+    """
+    key = root.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey), "roots of ours have such keys"
+    until = min(root.not_valid_after_utc, old.certificate.not_valid_after_utc)
+    builder = _builder(key, root.subject, old.certificate.subject, now, until)
+    return _signed(_as_authority(builder, levels_below=0), old)
+
+
 def make_issuer(name: str, key: ec.EllipticCurvePublicKey, root: Issuer, now: float) -> x509.Certificate:
     """
     An issuer under a root.

@@ -199,7 +199,9 @@ async def _join(
             [Compare(item.key, item.revision), PrefixUnchanged(CONNECTORS, known.revision)],
             [
                 Put(item.key, used, item.lease),
-                put_connector(holder_id, with_certificate(connector, chain)),
+                put_connector(
+                    holder_id, with_certificate(connector, chain, authority.newest, authority.newest)
+                ),
             ],
         )
     except (Conflict, LeaseNotFound):

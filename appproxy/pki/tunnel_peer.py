@@ -23,6 +23,12 @@ from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.immediate import dialling
 from appproxy.transport.peer import PeerIdentity, identity_of, peer_certificate
 
+REPLACED: Final = (
+    "Or the CA was replaced while this machine was away, or did not know of that: enrol it again with a new "
+    "token (`appproxy connector token`, `appproxy enroll`)"
+)
+"""The other reason why a server's certificate is of no CA that we know."""
+
 _FOREIGN: Final = ("unknown_authority", "self_signed_certificate", "invalid_authority")
 
 
@@ -129,5 +135,5 @@ def _name_the_inspector(failure: Failure) -> Failure:
     """Whoever opens TLS on the way shows a certificate of their own."""
     error = failure.value
     if isinstance(error, TlsRefused) and error.reason in _FOREIGN:
-        return Failure(TlsRefused(error.reason, error.host, INSPECTED))
+        return Failure(TlsRefused(error.reason, error.host, f"{INSPECTED}. {REPLACED}"))
     return failure

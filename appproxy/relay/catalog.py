@@ -25,6 +25,9 @@ class RelayCatalog:
     @ivar registry_revision: the revision of C{connectors}, which change by themselves.
     @ivar applications: the group of each application; only where streams come by
         the application's name alone, in a relay of its own.
+    @ivar roots: of the CA, for a relay of its own (C{docs/tunnel.md}, section 15).
+    @ivar drained: ids of connectors that get no new streams; with the registry.
+    @ivar serving_root: SHA-256 (hex) of the one that a relay's certificate should be of.
     """
 
     revision: int = 0
@@ -32,6 +35,9 @@ class RelayCatalog:
     connectors: Mapping[str, Connector] = field(default_factory=dict)
     registry_revision: int = 0
     applications: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[Mapping[str, str], ...] = ()
+    serving_root: str = ""
+    drained: frozenset[str] = frozenset()
 
     def doubt(self, identity: PeerIdentity) -> str:
         """
@@ -61,5 +67,10 @@ class RelayCatalog:
                 newer, revision=other.revision, groups=other.groups, applications=other.applications
             )
         if other.registry_revision > self.registry_revision:
-            newer = replace(newer, connectors=other.connectors, registry_revision=other.registry_revision)
+            newer = replace(
+                newer,
+                connectors=other.connectors,
+                registry_revision=other.registry_revision,
+                drained=other.drained,
+            )
         return newer

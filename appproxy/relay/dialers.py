@@ -4,7 +4,7 @@ The edge's tunnels to relays elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -16,7 +16,7 @@ from appproxy.pki.certificates import BadCertificate, chain_from_pem, key_digest
 from appproxy.pki.identity import Identity
 from appproxy.pki.tunnel_peer import dial_tunnel, tunnel_peer
 from appproxy.relay.catalog import RelayCatalog
-from appproxy.relay.documents import RenewalAnswer, RenewalRequest, write_catalog, write_renewal
+from appproxy.relay.documents import RenewalAnswer, RenewalRequest, TunnelRow, write_catalog, write_renewal
 from appproxy.relay.hub import rfc3339
 from appproxy.relay.relay_link import RelayLink
 from appproxy.relay.remote import RemoteOpener
@@ -40,7 +40,9 @@ DialTunnel = Callable[[Any, str, Identity, IProtocolFactory, frozenset[str]], De
 class Renew(Protocol):
     """L{appproxy.pki.authority.Authority.renew}."""
 
-    def __call__(self, holder_id: str, csr_pem: bytes, *, host_name: str = "") -> Deferred[bytes]: ...
+    def __call__(
+        self, holder_id: str, csr_pem: bytes, *, host_name: str = "", roots: Collection[str] = ()
+    ) -> Deferred[bytes]: ...
 
 
 class RelayDialers:
@@ -104,15 +106,21 @@ class RelayDialers:
     def tunnels(self) -> Sequence[Mapping[str, object]]:
         """The tunnels to relays, and those of connectors there, as C{status} shows them."""
         rows: list[dict[str, object]] = []
+        behind: dict[str, Sequence[TunnelRow]] = {}
         for link, tunnel in self._dialers.tunnels:
             if link.up_since:
                 rows.append(_row_of(link, tunnel.round_trip))
-                rows += [row.as_dict() for row in link.rows]
-        return rows
+                # Of two tunnels to one relay, of which one takes over, the newer one knows better.
+                behind[link.name] = link.rows or behind.get(link.name, ())
+        return rows + [row.as_dict() for each in behind.values() for row in each]
 
     def link_to(self, connector: str) -> RelayLink | None:
         """The tunnel to a relay at which this connector has a tunnel that serves."""
         return next((link for link in self._dialers.ends if link.usable and link.leads_to(connector)), None)
+
+    def replace(self, most_seconds: float) -> None:
+        """The edge has another certificate; what goes through the present tunnels may go on for so long."""
+        self._dialers.replace(most_seconds)
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Let what is under way end, then close every tunnel."""
@@ -127,6 +135,8 @@ class RelayDialers:
 
     def relay_changed(self, link: RelayLink) -> None:
         """The relay, or a connector there, may have caught up."""
+        if link.settled:
+            self._dialers.settled(link)
         self._waiters.check()
 
     def relay_leaving(self, link: RelayLink) -> None:
@@ -186,10 +196,10 @@ class RelayDialers:
             )
 
     async def _renewed(self, link: RelayLink, request: RenewalRequest) -> bytes:
-        csr = request.csr.encode()
+        csr, roots = request.csr.encode(), request.roots
         if not request.certificate:
-            return await self._renew(link.name, csr, host_name=self._identity().connect_host)
-        return await self._renew(self._connector_of(request.certificate.encode(), csr), csr)
+            return await self._renew(link.name, csr, host_name=self._identity().connect_host, roots=roots)
+        return await self._renew(self._connector_of(request.certificate.encode(), csr), csr, roots=roots)
 
     def _connector_of(self, certificate_pem: bytes, csr: bytes) -> str:
         """
@@ -226,4 +236,5 @@ def _row_of(link: RelayLink, round_trip: float | None) -> dict[str, object]:
         "revision": link.applied_revision,
         "software": link.software,
         "round_trip_seconds": round_trip,
+        "drained": False,
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,10 @@ from appproxy.relay.catalog import RelayCatalog
 Text = Annotated[StrictStr, Field(max_length=256)]
 
 
+_FOR_EDGES: Final = {"root", "trusts", "drained_at"}
+"""Of a holder's record: what relays have no use for, and those of an earlier version would stumble over."""
+
+
 class _Received(BaseModel):
     """From another daemon, which may be newer: what is unknown is read over."""
 
@@ -35,6 +39,9 @@ class _CatalogDocument(_Received):
     groups: dict[str, str]
     registry_revision: Annotated[StrictInt, Field(ge=0)]
     connectors: dict[str, Connector]
+    roots: list[dict[str, str]] | None = None
+    serving_root: Text = ""
+    drained: frozenset[str] = frozenset()
 
 
 class TunnelRow(_Received):
@@ -42,6 +49,7 @@ class TunnelRow(_Received):
     One connector's tunnel at a relay.
 
     @ivar revision: the catalog revision that the connector serves, in effect.
+    @ivar drained: whether an administrator wants none to go there.
     @ivar serving: whether new streams may go there.
     """
 
@@ -54,6 +62,7 @@ class TunnelRow(_Received):
     revision: StrictInt
     software: Text
     round_trip_seconds: StrictFloat | None = None
+    drained: StrictBool = False
     serving: StrictBool
 
     def as_dict(self) -> dict[str, object]:
@@ -73,11 +82,13 @@ class RenewalRequest(_Received):
     @ivar csr: the signing request (PEM).
     @ivar certificate: the present one (PEM) of the connector that asks; empty where
         the relay asks for itself.
+    @ivar roots: SHA-256 (hex) of those that whoever needs the certificate trusts.
     """
 
     id: StrictInt
     csr: StrictStr
     certificate: StrictStr = ""
+    roots: Annotated[tuple[Text, ...], Field(max_length=8)] = ()
 
 
 class RenewalAnswer(_Received):
@@ -93,15 +104,19 @@ class RenewalAnswer(_Received):
 
 def write_catalog(catalog: RelayCatalog) -> bytes:
     """What an edge tells a relay; the revision stands in the frame."""
-    return _json(
-        {
-            "groups": {group: document.decode() for group, document in catalog.groups.items()},
-            "registry_revision": catalog.registry_revision,
-            "connectors": {
-                key: connector.model_dump(mode="json") for key, connector in catalog.connectors.items()
-            },
-        }
-    )
+    document: dict[str, Any] = {
+        "groups": {group: document.decode() for group, document in catalog.groups.items()},
+        "registry_revision": catalog.registry_revision,
+        "connectors": {
+            key: connector.model_dump(mode="json", exclude=_FOR_EDGES)
+            for key, connector in catalog.connectors.items()
+        },
+    }
+    if catalog.drained:
+        document["drained"] = sorted(catalog.drained)
+    if catalog.roots:
+        document |= {"roots": [dict(each) for each in catalog.roots], "serving_root": catalog.serving_root}
+    return _json(document)
 
 
 def read_catalog(revision: int, payload: bytes) -> RelayCatalog:
@@ -120,7 +135,17 @@ def read_catalog(revision: int, payload: bytes) -> RelayCatalog:
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise ValueError("the catalog that came through the tunnel is not valid") from error
     groups = {group: document.encode() for group, document in read.groups.items()}
-    return RelayCatalog(revision, groups, read.connectors, read.registry_revision, applications)
+    roots = tuple(read.roots or ())
+    return RelayCatalog(
+        revision,
+        groups,
+        read.connectors,
+        read.registry_revision,
+        applications,
+        roots,
+        read.serving_root,
+        read.drained,
+    )
 
 
 def write_report(rows: Iterable[Mapping[str, object]]) -> bytes:

@@ -4,6 +4,7 @@ The edges that are attached to a relay of its own: they feed it, and use it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -42,6 +43,7 @@ class Edges:
 
     @ivar hub: the connectors' tunnels.
     @ivar renewals: certificates, from whatever edge is there.
+    @ivar told: is called with every catalog that is followed.
     """
 
     _log = Logger()
@@ -54,6 +56,7 @@ class Edges:
         self.renewals = Renewals(clock)
         self.hub = RelayHub(clock, schedule, self.renewals.of_connector, settings)
         self.hub.changed = self._report_soon
+        self.told: Callable[[RelayCatalog], None] = lambda _catalog: None
         self._forwarder = Forwarder(self.hub.broker, clock)
         self._tunnels: dict[EdgeLink, AcceptedTunnel] = {}
         self._up: list[EdgeLink] = []
@@ -156,6 +159,7 @@ class Edges:
             if self._is_revoked(edge.peer):
                 tunnel.abort("the edge is not trusted any more")
         self._forwarder.follow(catalog)
+        self.told(catalog)
 
     def _is_revoked(self, peer: TunnelPeer) -> bool:
         """Whether the registry, as far as it is known, speaks against an edge."""

@@ -6,8 +6,9 @@ and closes the tunnels of whoever is not trusted any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,8 +25,14 @@ from appproxy.transport.turn import Schedule
 from appproxy.tunnel.settings import TunnelSettings
 from appproxy.tunnel.traffic import Traffic
 
-Renew = Callable[[TunnelPeer, bytes], Deferred[bytes]]
-"""The connector and its signing request (PEM) in, certificate chain (PEM) out."""
+Renew = Callable[[TunnelPeer, bytes, Sequence[str]], Deferred[bytes]]
+"""
+The connector, its signing request (PEM) and the hashes of the roots that it trusts in, certificate
+chain (PEM) out.
+"""
+
+MAXIMUM_ROOTS: Final = 8
+"""As many as a connector is told at most."""
 
 
 class RelayHub:
@@ -70,6 +77,7 @@ class RelayHub:
         if known is None or peer.role != "connector":
             raise NotAdmitted("it is not trusted", goodbye=self.catalog.doubt(peer.identity))
         link = ConnectorLink(peer, known, tunnel.peer_host, self)
+        link.drained = peer.id in self.catalog.drained
         self.links[link] = tunnel
         self.traffic.follow(tunnel)
         return link
@@ -85,6 +93,7 @@ class RelayHub:
             elif known.group != link.group:
                 tunnel.abort("the connector serves another group now")
             else:
+                link.drained = link.connector in catalog.drained
                 self._tell(link)
         self._check_live()
 
@@ -129,7 +138,10 @@ class RelayHub:
     def link_renew(self, link: ConnectorLink, payload: bytes) -> None:
         """The connector asks for its next certificate."""
         try:
-            csr = json.loads(payload)["csr"].encode()
+            request = json.loads(payload)
+            csr = request["csr"].encode()
+            # A connector that is older than this says nothing of roots.
+            roots = [str(each)[:64] for each in request.get("roots", ())][:MAXIMUM_ROOTS]
         except (ValueError, KeyError, TypeError, AttributeError):
             self._log.warn("{event}: no signing request", event="renewal_refused", fault="peer")
             return
@@ -152,7 +164,7 @@ class RelayHub:
             link.is_renewing = False
 
         link.is_renewing = True
-        self._renew(link.peer, csr).addCallback(renewed).addErrback(refused).addCallback(over)
+        self._renew(link.peer, csr, roots).addCallback(renewed).addErrback(refused).addCallback(over)
 
     def link_leaving(self, link: ConnectorLink) -> None:
         """The connector is about to stop."""
@@ -201,6 +213,7 @@ def row_of(link: ConnectorLink, tunnel: AcceptedTunnel) -> dict[str, object]:
         "revision": link.live_revision,
         "software": link.software,
         "round_trip_seconds": tunnel.round_trip,
+        "drained": link.drained,
     }
 
 

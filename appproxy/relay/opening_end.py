@@ -37,6 +37,7 @@ class OpeningEnd:
     @ivar up_since: when its HELLO came; 0 before.
     @ivar applied_revision: the newest catalog revision that the peer applied; -1 before the first.
     @ivar takes_questions: whether the peer answers the questions of C{docs/tunnel.md}, section 14.
+    @ivar drained: whether an administrator wants no new streams to go there.
     @ivar timed: is set to what wants to know of the answers to pings.
     """
 
@@ -48,6 +49,7 @@ class OpeningEnd:
         self.up_since = 0.0
         self.applied_revision = -1
         self.takes_questions = False
+        self.drained = False
         self.timed: Callable[[bytes], None] = lambda _payload: None
         self._leaving = False
         self._lost = False
@@ -58,8 +60,8 @@ class OpeningEnd:
 
     @property
     def serving(self) -> bool:
-        """Up, with a catalog, and neither side about to leave."""
-        return self.applied_revision >= 0 and not self._leaving and not self._lost
+        """Up, with a catalog, not drained, and neither side about to leave."""
+        return self.applied_revision >= 0 and not (self._leaving or self._lost or self.drained)
 
     @property
     def usable(self) -> bool:

@@ -81,6 +81,11 @@ class RelayLink(OpeningEnd):
 
     # -- for the owner
 
+    @property
+    def settled(self) -> bool:
+        """Serving, and known to the full: what the relay can reach is told."""
+        return self.serving and self._reported_revision >= 0
+
     def has_live(self, revision: int) -> bool:
         """Whether the relay and every connector there serve this revision, in effect."""
         return (

@@ -4,6 +4,7 @@ Certificates for a relay's connectors and itself, from whatever edge is attached
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
@@ -39,18 +40,19 @@ class Renewals:
         self._ids = count(1)
         self._pending: dict[int, tuple[EdgeLink, Deferred[bytes]]] = {}
 
-    def of_connector(self, peer: TunnelPeer, csr: bytes) -> Deferred[bytes]:
+    def of_connector(self, peer: TunnelPeer, csr: bytes, roots: Sequence[str] = ()) -> Deferred[bytes]:
         """
         A certificate for a connector, whose present one is shown to the edge.
 
+        @param roots: SHA-256 (hex) of those that it says it trusts.
         @return: the chain (PEM).
         @raise NotRenewed: (as a failure) if no edge gives one.
         """
-        return self._ask(csr, peer.certificate_pem.decode())
+        return self._ask(csr, peer.certificate_pem.decode(), roots)
 
-    def of_relay(self, csr: bytes) -> Deferred[bytes]:
+    def of_relay(self, csr: bytes, roots: Sequence[str] = ()) -> Deferred[bytes]:
         """The same for this relay."""
-        return self._ask(csr, "")
+        return self._ask(csr, "", roots)
 
     def attached(self, edge: EdgeLink) -> None:
         """An edge can be asked."""
@@ -82,7 +84,7 @@ class Renewals:
         for _, waiting in list(self._pending.values()):
             waiting.cancel()
 
-    def _ask(self, csr: bytes, certificate: str) -> Deferred[bytes]:
+    def _ask(self, csr: bytes, certificate: str, roots: Sequence[str]) -> Deferred[bytes]:
         if not self._edges or len(self._pending) >= MAXIMUM_PENDING:
             return fail(NotRenewed("no edge is attached" if not self._edges else "too many at once"))
         edge, number = self._edges[-1], next(self._ids)
@@ -93,7 +95,8 @@ class Renewals:
             del self._pending[number]
             return result
 
-        edge.send_renew(write_renewal(RenewalRequest(id=number, csr=csr.decode(), certificate=certificate)))
+        request = RenewalRequest(id=number, csr=csr.decode(), certificate=certificate, roots=tuple(roots))
+        edge.send_renew(write_renewal(request))
         waiting.addTimeout(ANSWER_SECONDS, self._clock)
         waiting.addBoth(over)
         return waiting

@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, execute
@@ -44,6 +45,9 @@ HANDSHAKE_SECONDS: Final = 10.0
 
 FAREWELL_SECONDS: Final = 2.0
 """How long a refused client may take to read why."""
+
+TUNNEL_HANDSHAKES: Final = 8
+"""That begin in one turn, of those with two certificates: some 2 ms each, so 20 ms at the most."""
 
 _HTTP_REQUEST: Final = re.compile(rb"[A-Z_-]{1,24}(?: |\Z)")
 _HTTP_ANSWER_TEXT: Final = b"This port speaks HTTPS: write https:// in front of the address.\n"
@@ -89,6 +93,41 @@ Choose = Callable[[ClientHello, IAddress], Route | Alert | None]
 """Judges a ClientHello: a route, an alert to refuse with, or L{None} to hang up without a word."""
 
 
+class HandshakeQueue:
+    """
+    Tunnels' handshakes, so many in a turn of the reactor: when a thousand connectors come back at once, those
+    who ask for pages meanwhile wait for a few of them in each turn, and not for all.
+
+    What a peer does with its turn holds up nobody: what is bounded is our own work.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._is_due = False
+
+    def enter(self, begin: Callable[[], None]) -> None:
+        """Begin when it is this one's turn: in the next one, unless many are before it."""
+        self._waiting[begin] = None
+        self._again()
+
+    def leave(self, begin: Callable[[], None]) -> None:
+        """Who entered does not wait any longer, or never did."""
+        self._waiting.pop(begin, None)
+
+    def _again(self) -> None:
+        if self._waiting and not self._is_due:
+            self._is_due = True
+            self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._is_due = False
+        for begin in list(islice(self._waiting, TUNNEL_HANDSHAKES)):
+            self._waiting.pop(begin, None)
+            begin()
+        self._again()
+
+
 class PeekingFactory(Factory):
     """Builds a L{PeekingProtocol} for every connection that the limit admits."""
 
@@ -99,6 +138,7 @@ class PeekingFactory(Factory):
         self.clock = clock
         self.tls = tls
         self.limit = limit
+        self.tunnels = HandshakeQueue(clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or L{None}, upon which the connection is closed."""
@@ -122,6 +162,7 @@ class PeekingProtocol(Protocol):
     transport: Any
     _below: IProtocol | None = None
     _refused = False
+    _begin: Callable[[], None] | None = None
 
     def __init__(self, listener: PeekingFactory, peer: IAddress, *, beyond_limit: bool = False) -> None:
         """
@@ -142,6 +183,10 @@ class PeekingProtocol(Protocol):
         """Collect until the ClientHello is whole."""
         if self._refused:
             return
+        if self._begin is not None:
+            # It waits for its turn, and nobody says more before the server's answer.
+            self.transport.abortConnection()
+            return
         self._received += data
         hello = client_hello.read(self._received)
         if hello is NEED_MORE:
@@ -160,6 +205,8 @@ class PeekingProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the layers above, if there are any."""
         self._stop_waiting()
+        if self._begin is not None:
+            self._listener.tunnels.leave(self._begin)
         self._listener.limit.leave(self._peer)
         below, self._below = self._below, None
         if below is not None:
@@ -173,10 +220,14 @@ class PeekingProtocol(Protocol):
             self._farewell(choice.record)
         elif self._hello.alpn and not set(self._hello.alpn).intersection(choice.context.alpn):
             self._farewell(NO_APPLICATION_PROTOCOL.record)
+        elif choice.context.client_roles:
+            self._begin = lambda: self._secure(choice)
+            self._listener.tunnels.enter(self._begin)
         else:
             self._secure(choice)
 
     def _secure(self, route: Route) -> None:
+        self._begin = None
         above = Handshaking(
             lambda tls: self._secured(route, tls), lambda reason, problem: self._not_secured(route, problem)
         )

@@ -1,16 +1,17 @@
 """
 Keeps a tunnel to every address that a daemon was told of.
 
-A tunnel that is about to close is replaced before it is gone, so that two to
-one address may overlap: Twisted's C{ClientService} keeps one.
+A tunnel that is about to close is replaced before it is gone, and so is one that was made with a
+certificate that there is a newer one of. So two to one address may overlap: Twisted's C{ClientService}
+keeps one.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
@@ -28,7 +29,14 @@ _log: Final = Logger(__name__)
 
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
-"""Back-off with jitter: a restarted edge is found at once, and a hundred connectors do not come as one."""
+"""A restarted edge is found at once; after an hour it is still looked for twice a minute."""
+
+DELAY_FACTOR: Final = 1.5
+LEAST_PART: Final = 0.5
+"""
+Of each delay, above which chance decides: a thousand connectors that lost the same edge at the same moment
+come back spread evenly over half of the time that they wait, whatever that is by then.
+"""
 
 STABLE_SECONDS: Final = 30.0
 """A tunnel that lived this long starts the back-off anew."""
@@ -67,6 +75,7 @@ class Dialling(Generic[E]):
     @ivar role: our role in the tunnels.
     @ivar make_end: makes the end of one tunnel to an address.
     @ivar traffic: what went through the tunnels so far.
+    @ivar random: chance, from 0 up to 1.
     @ivar unfit: asked before a byte of the tunnel is sent or read.
     """
 
@@ -88,6 +97,19 @@ class Dialling(Generic[E]):
         self.make_end = make_end
         self.unfit = unfit
         self.traffic = Traffic()
+        self.random: Callable[[], float] = random.random
+
+
+def delay_seconds(attempts: int, chance: float) -> float:
+    """
+    How long to wait before the next attempt.
+
+    @param attempts: that failed so far, since the last tunnel that lasted.
+    @param chance: from 0 up to 1.
+    """
+    # Beyond this number the power would only overflow.
+    longest = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** min(attempts, 64), LONGEST_DELAY_SECONDS)
+    return longest * (LEAST_PART + (1 - LEAST_PART) * chance)
 
 
 class DialledTunnel(TunnelProtocol, Generic[E]):
@@ -120,7 +142,6 @@ class TunnelDialer(Generic[E]):
         self.ends: dict[E, TunnelProtocol] = {}
         self._how = how
         self._address = address
-        self._delay = backoffPolicy(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._attempts = 0
         self._current: E | None = None
         self._since = 0.0
@@ -128,6 +149,11 @@ class TunnelDialer(Generic[E]):
         self._waiting: IDelayedCall | None = None
         self._stopped = False
         self._last_problem = ""
+        # With the time at which each has to be gone.
+        self._outdated: dict[E, float] = {}
+        self._retiring: set[E] = set()
+        # The same of a tunnel that is being dialled; 0 if that is up to date.
+        self._replaced_by = 0.0
 
     def start(self) -> None:
         """Dial, and again whenever there is no tunnel in use."""
@@ -138,6 +164,33 @@ class TunnelDialer(Generic[E]):
         factory = _OneTunnel(lambda: DialledTunnel(self._how, end))
         self._connecting = maybeDeferred(self._how.connect, self._address, factory)
         self._connecting.addCallbacks(self._connected, self._failed, callbackArgs=(end,))
+
+    def replace(self, most_seconds: float) -> None:
+        """
+        Dial anew now; what is in use goes on until the new tunnel has L{settled}.
+
+        @param most_seconds: what the streams of the tunnels that are open now may take after that.
+        """
+        if self._stopped:
+            return
+        ends_at = self._how.clock.seconds() + most_seconds
+        for end in self.ends:
+            self._outdated.setdefault(end, ends_at)
+        if self._connecting is not None:
+            # It may have begun with what is outdated now.
+            self._replaced_by = ends_at
+        elif self._outdated:
+            self._dial_now()
+
+    def settled(self, end: E) -> None:
+        """This tunnel serves: those that it replaces take no more streams, and end with their last one."""
+        if end not in self.ends or end in self._outdated:
+            return
+        now = self._how.clock.seconds()
+        for old, ends_at in self._outdated.items():
+            if old not in self._retiring:
+                self._retiring.add(old)
+                self.ends[old].retire(max(0.0, ends_at - now))
 
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Dial no more, and let the streams of every tunnel end."""
@@ -157,6 +210,7 @@ class TunnelDialer(Generic[E]):
     def _connected(self, protocol: TunnelProtocol, end: E) -> None:
         self._connecting = None
         if protocol.refused:
+            self._replaced_by = 0.0
             self._no_tunnel(protocol.refused)
             return
         self.ends[end] = protocol
@@ -168,9 +222,14 @@ class TunnelDialer(Generic[E]):
         protocol.lost.addCallback(lambda why: self._lost(end, why))
         if self._stopped:
             protocol.abort("stopping")
+        elif self._replaced_by:
+            self._outdated[end], self._replaced_by = self._replaced_by, 0.0
+            self._dial_now()
 
     def _lost(self, end: E, why: str) -> None:
         del self.ends[end]
+        self._outdated.pop(end, None)
+        self._retiring.discard(end)
         end.lost()
         _log.info("{event}: {address}: {why}", event="tunnel_down", address=self._address, why=why)
         if end is self._current:
@@ -185,6 +244,7 @@ class TunnelDialer(Generic[E]):
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
+        self._replaced_by = 0.0
         if not self._stopped:
             self._no_tunnel(failure.getErrorMessage() or type(failure.value).__name__)
 
@@ -204,9 +264,14 @@ class TunnelDialer(Generic[E]):
     def _again(self) -> None:
         if self._stopped or self._waiting is not None or self._connecting is not None:
             return
-        delay = self._delay(self._attempts)
+        delay = delay_seconds(self._attempts, self._how.random())
         self._attempts += 1
         self._waiting = self._how.clock.callLater(delay, self.start)
+
+    def _dial_now(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self.start()
 
 
 class TunnelDialers(Generic[E]):
@@ -229,6 +294,20 @@ class TunnelDialers(Generic[E]):
     def stop(self, drain_seconds: float) -> Deferred[Any]:
         """Let what is under way end."""
         return DeferredList([dialer.stop(drain_seconds) for dialer in self._dialers])
+
+    def replace(self, most_seconds: float) -> None:
+        """
+        Make every tunnel anew: there is another certificate to show.
+
+        @param most_seconds: how long streams of the tunnels that are open now may go on.
+        """
+        for dialer in self._dialers:
+            dialer.replace(most_seconds)
+
+    def settled(self, end: E) -> None:
+        """A new tunnel serves, and can do without those that it replaces."""
+        for dialer in self._dialers:
+            dialer.settled(end)
 
     @property
     def ends(self) -> list[E]:

@@ -59,6 +59,8 @@ UNSENT_BYTES: Final = 128 << 10
 """TCP_NOTSENT_LOWAT: without it the kernel takes megabytes of bulk ahead of a small frame."""
 
 _ECHO: Final = Struct(">d")
+_LAST_OPEN: Final = b"last open"
+"""A ping of this text comes back behind every OPEN that the peer had sent before it."""
 
 
 def limit_unsent(transport: Any) -> bool:
@@ -234,6 +236,24 @@ class TunnelProtocol(BareProtocol):
         self._wake()
         return done
 
+    def retire(self, timeout: float) -> Deferred[str]:
+        """
+        L{drain}, without giving up a stream that the peer is just opening: first it is told that it may
+        have none (SETTINGS), and GOAWAY follows once it must have read that (C{docs/tunnel.md}, section 11).
+
+        @param timeout: seconds, as L{drain}.
+        @return: as L{drain}.
+        """
+        if self.session.role == "opener" or self.session.peer_hello is None or self.lost.called:
+            return self.drain(timeout)
+        done: Deferred[str] = Deferred()
+        self._waiting.append(done)
+        self.session.send_settings(max_streams=0)
+        self.session.ping(_LAST_OPEN)
+        self._later("drain", timeout, self._drain_is_over)
+        self._wake()
+        return done
+
     def abort(self, reason: str) -> None:
         """Close at once, for instance because the peer's certificate was revoked."""
         self._reason = self._reason or reason
@@ -331,8 +351,12 @@ class TunnelProtocol(BareProtocol):
         self.abort(f"{what} for {self._dead_seconds:g} s")
 
     def pong(self, payload: bytes) -> None:
-        """For the session's listener: note how long the ping took."""
-        if len(payload) == _ECHO.size:
+        """For the session's listener: note how long the ping took, or that the peer opens no more streams."""
+        if payload == _LAST_OPEN:
+            self.session.go_away("draining")
+            self._drained = self._close_when_idle
+            self._wake()
+        elif len(payload) == _ECHO.size:
             self.round_trip = max(0.0, self._clock.seconds() - _ECHO.unpack(payload)[0])
 
     # -- the end

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from appproxy.admin.authorities import Authorities
 from appproxy.admin.errors import AdminError
 from appproxy.admin.live import LiveWatch
 from appproxy.admin.objects import (
@@ -130,6 +131,37 @@ class ConnectorObjectsTests(ObjectsTestCase):
         self.assertFalse(rows["c1"])
         self.assertTrue(self.edge.connectors.current["c2"].revoked_at)
         self.refused(self.connectors.revoke("nobody", ADA))
+
+    def test_drain(self) -> None:
+        """
+        A drained connector stays listed, with since when; what it has under way is told, and how many others
+        serve. Twice is once; undone, it is as before.
+        """
+        told = self.result(self.connectors.drain("paris", ADA))
+        self.assertEqual((told["id"], told["streams"], bool(told["drained_at"])), ("c2", 0, True))
+        again = self.result(self.connectors.drain("paris", ADA))
+        self.assertEqual(again["drained_at"], told["drained_at"])
+        rows = {row["id"]: row["drained_at"] for row in self.result(self.connectors.list_all())}
+        self.assertEqual((rows["c2"], rows["c1"]), (told["drained_at"], ""))
+        undone = self.result(self.connectors.drain("paris", ADA, undo=True))
+        self.assertEqual(undone["drained_at"], "")
+        self.assertEqual(self.edge.connectors.current["c2"].drained_at, "")
+        self.refused(self.connectors.drain("nobody", ADA))
+
+    def test_rotation(self) -> None:
+        """Of the CA is shown what is there; who depends on an older one is named, and waited for."""
+        authorities = Authorities(self.edge.around.authority)
+        (only,) = self.result(authorities.show())["authorities"]
+        self.assertEqual((only["number"], only["state"]), (1, "in use"))
+        self.refused(authorities.retire(ADA))
+        shown = self.result(authorities.rotate(ADA))
+        self.assertEqual([each["number"] for each in shown["authorities"]], [1, 2])
+        self.assertEqual([each["name"] for each in shown["behind"]], ["dublin", "paris"])
+        self.refused(authorities.rotate(ADA))
+        self.assertIn("dublin, paris", self.refused(authorities.retire(ADA)).message)
+        forced = self.result(authorities.retire(ADA, force=True))
+        self.assertEqual(forced["revoked"], ["dublin", "paris"])
+        self.assertEqual([each["number"] for each in forced["authorities"]], [2])
 
 
 class CertificateObjectsTests(ObjectsTestCase):

@@ -216,6 +216,11 @@ class Owner:
         """Note it."""
         self.calls.append(("renewed", certificate_pem))
 
+    def told_roots(self, roots: object) -> None:
+        """Note what was said, if it was."""
+        if roots is not None:
+            self.calls.append(("roots", roots))
+
 
 class Edge:
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from appproxy.connector import service
 from appproxy.connector.service import NOT_TRUSTED_SECONDS, READY_AFTER_SECONDS, ConnectorService
 from appproxy.connector.tap import Options
 from appproxy.observe.metrics_service import MetricsService
+from appproxy.pki.certificates import (
+    CONNECTORS_ISSUER,
+    certificate_to_pem,
+    fingerprint,
+    key_from_pem,
+    make_key,
+)
 from appproxy.pki.identity import Enrolment, NotEnrolled, load
+from appproxy.pki.issuing import make_certificate, make_link, make_root
+from appproxy.pki.trust import AnnouncedRoot
 from appproxy.store.files import write_private
 from tests.config.support import RecordingWriter
 from tests.pki.support import DAY
@@ -232,8 +242,9 @@ class End:
         self.catalog = type("Catalog", (), {"revision": revision})()
         self.asked: list[str] = []
 
-    def ask_for_certificate(self, csr: str) -> None:
+    def ask_for_certificate(self, csr: str, roots: Sequence[str]) -> None:
         """Note it."""
+        self.roots = roots
         self.asked.append(csr)
 
 
@@ -242,6 +253,15 @@ class FakeSupervisor:
 
     def __init__(self, *ends: End) -> None:
         self.ends = list(ends)
+        self.calls: list[tuple[object, ...]] = []
+
+    def settled(self, end: End) -> None:
+        """Note it."""
+        self.calls.append(("settled", end))
+
+    def replace(self, most_seconds: float) -> None:
+        """Note it."""
+        self.calls.append(("replace", most_seconds))
 
     def stop(self, drain_seconds: float) -> Deferred[None]:
         """At once."""
@@ -307,11 +327,11 @@ class RenewalTests(ServiceTestCase):
     """The certificate's renewal."""
 
     def test_due(self) -> None:
-        """It is asked for once it is due, over one tunnel that serves, and not before."""
+        """It is asked for once it is due, over the newest tunnel that serves, and not before."""
         write_identity(self.folder, holder("connector", "hq"), ("203.0.113.1:443",))
         made = self.started()
-        dead, first, second = End(), End(7), End(7)
-        made._supervisor = FakeSupervisor(dead, first, second)  # type: ignore[assignment]
+        second, first, dead = End(7), End(7), End()
+        made._supervisor = FakeSupervisor(second, first, dead)  # type: ignore[assignment]
         made.tunnel_up(first)  # type: ignore[arg-type]
         self.assertEqual(first.asked, [])
         self.reactor.rightNow += 21 * DAY
@@ -325,9 +345,88 @@ class RenewalTests(ServiceTestCase):
         write_identity(self.folder, who, ("203.0.113.1:443",))
         made = self.started()
         before = made._current_identity()
+        supervisor = FakeSupervisor()
+        made._supervisor = supervisor  # type: ignore[assignment]
         made.renewed("garbage")
         made.renewed(holder("connector", "other").chain_pem.decode())
         self.assertIs(made._current_identity(), before)
+        self.assertEqual(supervisor.calls, [])
         made.renewed(who.chain_pem.decode())
         self.assertIsNot(made._current_identity(), before)
         self.assertEqual(made._current_identity().id, "hq")
+        self.assertEqual(supervisor.calls, [], "the same certificate needs no other tunnels")
+
+    def test_tunnels_are_replaced(self) -> None:
+        """With a new certificate every tunnel is made anew; old ones may go on while the old one is good."""
+        who = holder("connector", "hq")
+        write_identity(self.folder, who, ("203.0.113.1:443",))
+        made = self.started()
+        supervisor = FakeSupervisor()
+        made._supervisor = supervisor  # type: ignore[assignment]
+        before = made._current_identity()
+        made.renewed(again(who))
+        self.assertNotEqual(made._current_identity().fingerprint, before.fingerprint)
+        ((what, seconds),) = supervisor.calls
+        self.assertEqual(what, "replace")
+        self.assertEqual(seconds, before.expires_at - self.reactor.seconds())
+        end = End(7)
+        made.tunnel_up(end)  # type: ignore[arg-type]
+        self.assertEqual(supervisor.calls[1:], [("settled", end)])
+
+
+class RootsTests(ServiceTestCase):
+    """What a relay says of the CA's roots."""
+
+    def setUp(self) -> None:
+        """A connector of the first one, and a second one that the first vouches for."""
+        super().setUp()
+        write_identity(self.folder, holder("connector", "hq"), ("203.0.113.1:443",))
+        self.made = self.started()
+        self.end = End(7)
+        self.made._supervisor = FakeSupervisor(self.end)  # type: ignore[assignment]
+        now = time.time()
+        self.first, self.second = ca().root, make_root(make_key(), now)
+        link = make_link(self.second.certificate, self.first, now)
+        self.told = [
+            AnnouncedRoot(self.first.certificate).as_dict(),
+            AnnouncedRoot(self.second.certificate, link).as_dict(),
+        ]
+
+    def test_followed(self) -> None:
+        """It is trusted, now and after a restart, and a certificate of it is asked for at once."""
+        self.made.told_roots(self.told)
+        self.made.tunnel_up(self.end)  # type: ignore[arg-type]
+        roots = (self.first.certificate, self.second.certificate)
+        self.assertEqual(self.made._current_identity().roots, roots)
+        self.assertEqual(load(self.folder).roots, roots)
+        self.assertEqual(len(self.end.asked), 1)
+        self.assertEqual(self.end.roots, tuple(map(fingerprint, roots)))
+
+    def test_nothing_said(self) -> None:
+        """Relays of an earlier version say nothing: nothing changes."""
+        self.made.told_roots(None)
+        self.made.tunnel_up(self.end)  # type: ignore[arg-type]
+        self.assertEqual((len(load(self.folder).roots), self.end.asked), (1, []))
+
+    def test_strangers(self) -> None:
+        """Roots that nobody vouches for are not followed, and what is there is not given up for them."""
+        self.made.told_roots([AnnouncedRoot(self.second.certificate).as_dict()])
+        self.assertEqual(load(self.folder).roots, (self.first.certificate,))
+
+    def test_own_root_stays(self) -> None:
+        """The root of its own certificate is kept until it has one of another, whatever is said."""
+        self.made.told_roots(self.told)
+        self.made.told_roots(self.told[1:])
+        self.assertEqual(load(self.folder).roots, (self.first.certificate, self.second.certificate))
+
+    def test_junk(self) -> None:
+        """What is none breaks the tunnel's rules."""
+        self.assertRaises(ValueError, self.made.told_roots, [{"root": "junk"}])
+
+
+def again(who: Holder) -> str:
+    """Another certificate of a connector, for its key."""
+    issuer = ca().issuers[CONNECTORS_ISSUER]
+    key = key_from_pem(who.key_pem).public_key()
+    made = make_certificate(issuer, key, "connector", who.id, time.time())
+    return certificate_to_pem(made, issuer.certificate).decode()

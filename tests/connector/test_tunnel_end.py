@@ -107,9 +107,9 @@ class EndTests(SynchronousTestCase):
     def test_renewal(self) -> None:
         """A request for a certificate goes up, the certificate comes back."""
         edge = Edge()
-        edge.end.ask_for_certificate("CSR")
+        edge.end.ask_for_certificate("CSR", ["ab", "cd"])
         edge.pump()
-        self.assertIn(("renew", b'{"csr": "CSR"}'), edge.listener.calls)
+        self.assertIn(("renew", b'{"csr": "CSR", "roots": ["ab", "cd"]}'), edge.listener.calls)
         edge.session.send_renew(b'{"certificate": "PEM"}')
         edge.pump()
         self.assertEqual(edge.owner.calls[-1], ("renewed", "PEM"))

@@ -356,6 +356,9 @@ class Rig:
     def renewed(self, certificate_pem: str) -> None:
         """Nothing to do."""
 
+    def told_roots(self, roots: object) -> None:
+        """Nothing to do."""
+
     # -- inside
 
     def _start_sessions(self) -> None:

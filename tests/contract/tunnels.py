@@ -58,7 +58,7 @@ class InsideTunnels:
 
     def __init__(self, wires: Wires, schedule: Schedule) -> None:
         self._wires = wires
-        self._hub = RelayHub(wires.clock, schedule, lambda _peer, _csr: fail(ValueError("not here")))
+        self._hub = RelayHub(wires.clock, schedule, lambda _peer, _csr, _roots: fail(ValueError("not here")))
         self._accepted: list[TunnelProtocol] = []
         self.opener: StreamOpener = LocalOpener(self._hub.broker)
         self.update = self._hub.update
@@ -130,7 +130,7 @@ class RemoteTunnels:
             schedule,
             list(self._by_address),
             lambda: identity,
-            lambda _holder, _csr, host_name="": fail(ValueError("not here")),
+            lambda _holder, _csr, host_name="", roots=(): fail(ValueError("not here")),
             lambda _reactor, address, _identity, above, _roles: self._dial(address, above),
         )
         self.opener: StreamOpener = self._dialers.opener

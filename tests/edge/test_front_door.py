@@ -75,6 +75,7 @@ class FrontDoorTests(SynchronousTestCase):
     def test_machines(self) -> None:
         """At the connect host the protocol decides; browsers get nothing there."""
         self.door.show(self.identity)
+        self.door.show_newcomers(self.identity)
         self.assertIs(self.built(HOST, TUNNEL_ALPN), self.made["tunnel"])
         self.assertIs(self.built(HOST, ENROLL_ALPN), self.made["newcomer"])
         for alpn in ((), (b"http/1.1",)):
@@ -84,6 +85,7 @@ class FrontDoorTests(SynchronousTestCase):
     def test_tunnels_show_certificates(self) -> None:
         """A tunnel's client has to show a connector's certificate, a newcomer has none."""
         self.door.show(self.identity)
+        self.door.show_newcomers(self.identity)
         tunnel = self.door.choose(ClientHello(HOST, (TUNNEL_ALPN,)), PEER)
         newcomer = self.door.choose(ClientHello(HOST, (ENROLL_ALPN,)), PEER)
         assert isinstance(tunnel, Route) and isinstance(newcomer, Route)
@@ -96,5 +98,6 @@ class FrontDoorTests(SynchronousTestCase):
         self.assertEqual(self.door.choose(hello, PEER), NO_APPLICATION_PROTOCOL)
         self.door = self.make_door(new_folder(self.mktemp()), tunnels=False)
         self.door.show(self.identity)
+        self.door.show_newcomers(self.identity)
         self.assertEqual(self.door.choose(hello, PEER), NO_APPLICATION_PROTOCOL)
         self.assertIs(self.built(HOST, ENROLL_ALPN), self.made["newcomer"])

@@ -23,12 +23,12 @@ from appproxy.cli.client import AdminClient, Refused
 from bench.sessions import GROUP
 from tests.integration.support.attacker import Wire
 from tests.integration.support.case import IntegrationTestCase
+from tests.integration.support.clock import SetClock
 from tests.integration.support.faulted import APPLICATION, SIGN_ON, sign_in, sign_in_settings, sqlite_problems
 from tests.integration.support.installation import PROGRAMS, Installation
 from tests.integration.support.marked_backend import MarkedBackend
 from tests.integration.support.processes import Running, wait_until
 
-FAKE_TIME: Final = tuple(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 HOUR: Final = 3600
 SPARE_DESCRIPTORS: Final = 12
 """That a process may open beyond those it has: some for connections, none to waste."""
@@ -214,20 +214,8 @@ class ClockTests(FaultCase):
     def daemons_environment(self) -> dict[str, str]:
         """A clock that this test sets."""
         self.need("faketime")
-        self.clock = self.folder / "clock"
-        self.set_clock(0)
-        return {
-            "LD_PRELOAD": str(FAKE_TIME[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def set_clock(self, ahead: int) -> None:
-        """So many seconds before the real time."""
-        new = self.clock.with_suffix(".new")
-        new.write_text(f"{ahead:+d}\n")
-        new.rename(self.clock)
+        self.clock = SetClock(self.folder / "clock")
+        return self.clock.environment
 
     def test_jumps(self) -> None:
         """
@@ -236,7 +224,7 @@ class ClockTests(FaultCase):
         """
         since = self.tunnels()
         for ahead in (HOUR, -HOUR, HOUR):
-            self.set_clock(ahead)
+            self.clock.set(ahead)
             self.assert_works()
             with self.wire() as wire:
                 wire.send(b"GET / HTTP/1.1\r\n")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -212,9 +212,13 @@ class Renewing:
 
     asked: list[tuple[str, bytes, str]] = field(default_factory=list)
     refusal: Exception | None = None
+    roots: tuple[str, ...] = ()
 
-    def __call__(self, holder_id: str, csr_pem: bytes, *, host_name: str = "") -> Deferred[bytes]:
+    def __call__(
+        self, holder_id: str, csr_pem: bytes, *, host_name: str = "", roots: Collection[str] = ()
+    ) -> Deferred[bytes]:
         """Note the question, and answer."""
+        self.roots = tuple(roots)
         self.asked.append((holder_id, csr_pem, host_name))
         return fail(self.refusal) if self.refusal is not None else succeed(b"chain of " + holder_id.encode())
 

@@ -4,6 +4,9 @@ Tests of L{appproxy.relay.documents} and L{appproxy.relay.catalog}.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,6 +34,7 @@ ROW = {
     "revision": 7,
     "software": "appproxy/1.0",
     "round_trip_seconds": 0.01,
+    "drained": False,
 }
 
 
@@ -45,6 +49,26 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual((read.revision, read.groups, read.registry_revision), (7, groups, 5))
         self.assertEqual(read.connectors, catalog.connectors)
         self.assertEqual(read.applications, {"wiki": "main", "mail": "main"})
+
+    def test_roots_and_drained(self) -> None:
+        """
+        The CA's roots, the one that serves, and who is drained are told where there is something to tell; of
+        a holder's record nothing is that an earlier relay would stumble over.
+        """
+        record = (
+            holder("connector", "hq")
+            .record("main")
+            .model_copy(update={"root": "ab", "trusts": "cd", "drained_at": "2026-01-01T00:00:00Z"})
+        )
+        plain = RelayCatalog(7, {}, {"hq": record}, 5)
+        written = json.loads(write_catalog(plain))
+        self.assertEqual(set(written), {"groups", "registry_revision", "connectors"})
+        self.assertEqual(set(written["connectors"]["hq"]) & {"root", "trusts", "drained_at"}, set())
+        roots = ({"root": "PEM", "link": ""},)
+        full = replace(plain, roots=roots, serving_root="ab", drained=frozenset({"hq"}))
+        read = read_catalog(7, write_catalog(full))
+        self.assertEqual((read.roots, read.serving_root, read.drained), (roots, "ab", {"hq"}))
+        self.assertEqual(replace(plain, registry_revision=4).newer_of(full).drained, {"hq"})
 
     def test_unknown_names(self) -> None:
         """A newer edge may say more."""

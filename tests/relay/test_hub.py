@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -52,9 +53,10 @@ class HubTests(SynchronousTestCase):
         self.groups = {"main": document("wiki")}
         self.update(1)
 
-    def renew(self, peer: TunnelPeer, csr: bytes) -> Deferred[bytes]:
+    def renew(self, peer: TunnelPeer, csr: bytes, roots: Sequence[str]) -> Deferred[bytes]:
         """What the authority would do."""
         self.asked.append((peer, csr))
+        self.roots = tuple(roots)
         return self.renewing
 
     def update(self, revision: int) -> None:
@@ -97,6 +99,38 @@ class HubTests(SynchronousTestCase):
         dialled.end.session.send_applied(1)
         self.wires.run()
         self.assertEqual(reason_of(self.open()), "")
+
+    def test_drained(self) -> None:
+        """A connector that is drained gets no new streams; those under way go on. It is told of changes."""
+        dialled = self.dial()
+        under_way = self.open()
+        self.groups["main"] = document("wiki", "new")
+        for drained in (frozenset({"hq"}), frozenset[str]()):
+            self.hub.update(RelayCatalog(2, dict(self.groups), dict(self.registry), 2, drained=drained))
+            self.wires.run()
+            self.assertEqual([row["drained"] for row in self.hub.tunnels()], [bool(drained)])
+            if drained:
+                self.assertRaises(NoConnector, self.open)
+        self.assertEqual(dialled.end.calls[-1], ("config", 2, self.groups["main"]))
+        self.open()
+        self.assertEqual(reason_of(under_way), "")
+
+    def test_drained_before_it_dials(self) -> None:
+        """One that comes back finds itself drained."""
+        self.hub.update(RelayCatalog(1, dict(self.groups), dict(self.registry), 1, drained=frozenset({"hq"})))
+        self.dial()
+        self.assertRaises(NoConnector, self.open)
+
+    def test_roots_of_a_renewal(self) -> None:
+        """Which roots a connector trusts is handed on, up to a number; an older one says nothing."""
+        dialled = self.dial()
+        for said, handed_on in (({}, ()), ({"roots": ["ab"]}, ("ab",)), ({"roots": ["x"] * 99}, ("x",) * 8)):
+            self.renewing = Deferred()
+            dialled.end.session.send_renew(json.dumps({"csr": "CSR", **said}).encode())
+            self.wires.run()
+            self.assertEqual(self.roots, handed_on)
+            self.renewing.callback(b"chain")
+            self.wires.run()
 
     def test_group_without_applications(self) -> None:
         """A group that serves nothing is told so."""

@@ -27,7 +27,9 @@ class HubTestCase(SynchronousTestCase):
         self.rig = rig = Rig()
         for name, group in (("one", "main"), ("two", "main"), ("lab", "lab")):
             rig.enrol(name, group)
-        self.hub = RelayHub(rig.clock, end_of_turn(rig.clock), lambda _peer, _csr: fail(ValueError("no")))
+        self.hub = RelayHub(
+            rig.clock, end_of_turn(rig.clock), lambda _peer, _csr, _roots: fail(ValueError("no"))
+        )
         self.opener = LocalOpener(self.hub.broker)
         self.patch(rig.relay, "accept", self.hub.accept)
         self.hub.update(rig.catalog())

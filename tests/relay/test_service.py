@@ -137,7 +137,8 @@ class ServiceTests(TestCase):
         asked: list[bytes] = []
         answer: Deferred[bytes] = Deferred()
 
-        def ask(csr: bytes) -> Deferred[bytes]:
+        def ask(csr: bytes, roots: tuple[str, ...]) -> Deferred[bytes]:
+            self.assertEqual(roots, present.root_hashes)
             asked.append(csr)
             return answer
 

@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import threads
@@ -31,7 +33,9 @@ from appproxy.transport.layers import tls_layer
 from appproxy.transport.limit import ALL, ConnectionLimit
 from appproxy.transport.listener import (
     HANDSHAKE_SECONDS,
+    TUNNEL_HANDSHAKES,
     UNSENT_BYTES,
+    HandshakeQueue,
     PeekingFactory,
     Route,
     listen_plain,
@@ -409,6 +413,40 @@ class PlainTests(LoopbackTestCase):
                 await listen_plain(server.reactor, ListenAddress("tcp", "127.0.0.1", port), lambda _: None)
 
         self.run_with(main)
+
+
+class QueueTests(SynchronousTestCase):
+    """L{HandshakeQueue}."""
+
+    def test_turns(self) -> None:
+        """In each turn a bounded number begins, in the order in which they came."""
+        due: list[Callable[[], None]] = []
+        clock: Any = SimpleNamespace(callLater=lambda _seconds, call: due.append(call))
+        begun, queue = list[int](), HandshakeQueue(clock)
+        for number in range(TUNNEL_HANDSHAKES * 2 + 1):
+            queue.enter(lambda number=number: begun.append(number))  # type: ignore[misc]
+        self.assertEqual(begun, [])
+        for count in (TUNNEL_HANDSHAKES, 2 * TUNNEL_HANDSHAKES, 2 * TUNNEL_HANDSHAKES + 1):
+            (turn,) = due
+            due.clear()
+            turn()
+            self.assertEqual(begun, list(range(count)))
+        self.assertEqual(due, [])
+
+    def test_left(self) -> None:
+        """Who hung up meanwhile costs nothing."""
+        clock, begun = Clock(), list[str]()
+        queue = HandshakeQueue(clock)
+
+        def gone() -> None:
+            begun.append("gone")
+
+        queue.enter(gone)
+        queue.enter(lambda: begun.append("there"))
+        queue.leave(gone)
+        queue.leave(gone)
+        clock.advance(0)
+        self.assertEqual(begun, ["there"])
 
 
 class PreparedTests(SynchronousTestCase):

@@ -4,6 +4,8 @@ Tests of L{appproxy.tunnel.dialer}, on lines in memory.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.tunnel.dialer import LONGEST_DELAY_SECONDS, STABLE_SECONDS, Dialling, TunnelDialers
+from appproxy.tunnel.dialer import (
+    FIRST_DELAY_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    STABLE_SECONDS,
+    Dialling,
+    TunnelDialers,
+    delay_seconds,
+)
 from appproxy.tunnel.protocol import TunnelProtocol
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
@@ -130,6 +139,35 @@ class DialerTests(SynchronousTestCase):
         self.assertGreater(max(times), 10)
         self.assertLess(max(times), LONGEST_DELAY_SECONDS * 1.5)
 
+    def test_spread(self) -> None:
+        """
+        A thousand that lose the same edge at once come back evenly spread over half of the longest delay:
+        none before it, none after it, and no tenth of that time has more than its share and a third.
+        """
+        chance = random.Random(1)
+        for attempts, longest in ((0, FIRST_DELAY_SECONDS), (3, 1.6875), (30, 30.0), (10**6, 30.0)):
+            delays = [delay_seconds(attempts, chance.random()) for _ in range(1000)]
+            self.assertGreaterEqual(min(delays), longest / 2)
+            self.assertLessEqual(max(delays), longest)
+            tenths = Counter(int((delay / longest - 0.5) * 20) for delay in delays)
+            self.assertEqual(len(tenths), 10)
+            self.assertLess(max(tenths.values()), 134)
+
+    def test_chance_of_each(self) -> None:
+        """Each attempt asks chance anew: two that came at the same time once do not go on so."""
+        chances = iter((0.0, 1.0))
+        for dialer in self.dialers._dialers:
+            dialer._how.random = lambda: next(chances)
+        self.dialers.start()
+        self.fail()
+        self.clock.advance(FIRST_DELAY_SECONDS / 2)
+        self.assertEqual(len(self.dialled), 2)
+        self.fail()
+        self.clock.advance(FIRST_DELAY_SECONDS * 1.5 - 0.01)
+        self.assertEqual(len(self.dialled), 2)
+        self.clock.advance(0.02)
+        self.assertEqual(len(self.dialled), 3)
+
     def test_cannot_even_dial(self) -> None:
         """An identity that cannot be used now may be usable later."""
 
@@ -195,6 +233,69 @@ class DialerTests(SynchronousTestCase):
         self.dialers.leaving(end)
         self.wait()
         self.assertEqual(len(self.dialled), 2)
+
+    def retired(self, protocol: TunnelProtocol) -> list[float]:
+        """How long each call of C{retire} gave what goes through this tunnel."""
+        calls: list[float] = []
+        self.patch(protocol, "retire", calls.append)
+        return calls
+
+    def test_replaced(self) -> None:
+        """
+        A tunnel that is to be replaced serves until the new one does; then it takes no more streams, and what
+        it has may go on for as long as was said.
+        """
+        self.dialers.start()
+        first, _ = self.answer()
+        calls = self.retired(first)
+        (old,) = self.dialers.ends
+        self.dialers.replace(1000)
+        self.assertEqual(len(self.dialled), 2)
+        self.dialers.settled(old)
+        self.clock.advance(10)
+        self.answer()
+        self.assertEqual(calls, [])
+        new = self.dialers.ends[-1]
+        self.dialers.settled(new)
+        self.dialers.settled(new)
+        self.assertEqual(calls, [990])
+        self.lose(first)
+        self.wait()
+        self.assertEqual((self.dialers.ends, len(self.dialled)), ([new], 2))
+
+    def test_replaced_later(self) -> None:
+        """If the new one cannot be made, it is tried again, and the old one is used as long."""
+        self.dialers.start()
+        first, _ = self.answer()
+        calls = self.retired(first)
+        self.dialers.replace(1000)
+        self.fail()
+        self.wait()
+        self.assertEqual((len(self.dialled), len(self.dialers.ends), calls), (3, 1, []))
+        self.answer()
+        self.dialers.settled(self.dialers.ends[-1])
+        self.assertEqual(len(calls), 1)
+
+    def test_replaced_while_dialling(self) -> None:
+        """What is being dialled may show the old certificate still: it is replaced, too."""
+        self.dialers.start()
+        self.dialers.replace(1000)
+        self.assertEqual(len(self.dialled), 1)
+        first, _ = self.answer()
+        calls = self.retired(first)
+        self.assertEqual(len(self.dialled), 2)
+        self.answer()
+        self.dialers.settled(self.dialers.ends[-1])
+        self.assertEqual(len(calls), 1)
+
+    def test_replaced_before_it_is_dialled(self) -> None:
+        """What waits for its next attempt will show the new one anyway."""
+        self.dialers.start()
+        self.fail()
+        self.dialers.replace(1000)
+        self.wait()
+        self.answer()
+        self.assertEqual((len(self.dialled), len(self.dialers.ends)), (2, 1))
 
     def test_unfit(self) -> None:
         """A server that is the wrong one hears nothing, and is tried again: it may get the right one."""

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
@@ -455,6 +456,60 @@ class EndTests(SynchronousTestCase):
         stream_of(client).reset("session_ended")
         wire.pump()
         self.assertTrue(wire.acceptor.transport.disconnecting)
+
+    def retire(self, timeout: float = 30) -> Deferred[str]:
+        """The acceptor wants no more streams."""
+        acceptor: Any = self.wire.acceptor
+        acceptor.listener.pong = acceptor.protocol.pong
+        return self.wire.acceptor.protocol.retire(timeout)
+
+    def test_retire(self) -> None:
+        """
+        An acceptor that retires serves the streams that were on their way when it said so, which a draining
+        one would give up; it gets no others, and closes after the last.
+        """
+        wire = self.wire
+        late = Recorder()
+        late.stream = wire.opener.protocol.session.open(request(), late)
+        done = self.retire()
+        wire.turn()
+        self.assertFalse(wire.opener.protocol.session.usable)
+        wire.pump()
+        (server,) = wire.acceptor.listener.served
+        self.assertEqual(late.calls, [])
+        self.assertIn(("going_away",), wire.opener.listener.calls)
+        stream_of(server).head(b"200")
+        stream_of(server).end()
+        wire.pump()
+        self.assertEqual(late.calls, [("head", b"200"), ("ended",)])
+        wire.acceptor.close()
+        self.assertEqual(self.successResultOf(done), "drained")
+
+    def test_retire_idle(self) -> None:
+        """A tunnel without streams retires at once."""
+        done = self.retire()
+        self.wire.pump()
+        self.assertTrue(self.wire.acceptor.transport.disconnecting)
+        self.wire.acceptor.close()
+        self.assertEqual(self.successResultOf(done), "drained")
+
+    def test_retire_timeout(self) -> None:
+        """What is not over in time is reset, also if the opener never answered."""
+        wire = self.wire
+        _, server = wire.exchange()
+        self.retire(30)
+        wire.clock.advance(30)
+        self.assertEqual(server.calls, [("reset", "draining")])
+        self.assertTrue(wire.acceptor.transport.disconnecting)
+
+    def test_retire_opener(self) -> None:
+        """An opener, which opens the streams itself, needs nobody's answer to open no more."""
+        client, server = self.wire.exchange()
+        self.wire.opener.protocol.retire(30)
+        self.wire.opener.turns.end()
+        self.wire.acceptor.protocol.dataReceived(self.wire.opener.sent())
+        self.assertIn(("going_away",), self.wire.acceptor.listener.calls)
+        self.assertEqual((client.calls, server.calls), ([], []))
 
     def test_connection_lost(self) -> None:
         """A connection that breaks resets all streams, and says why, once."""
