@@ -47,18 +47,6 @@ class Package:
         equal(self._machine.run("cat", EDGE_FILE), settings, "edge.toml")
         self._site.wait_until_it_serves()
 
-    def refuses_a_mix(self) -> None:
-        """Over an installation of etc/install, whose units would win, it is refused, and says what to do."""
-        unit = "/etc/systemd/system/appproxy-edge.service"
-        self._machine.run("cp", f"{MEDIA}/etc/systemd/system/appproxy-edge.service", unit)
-        package = f"{MEDIA}/{self._site.media.packages[1].name}"
-        done = self._machine.attempt("dpkg", "--install", package)
-        self._machine.run("rm", unit)
-        assert done.returncode != 0, done.stdout
-        assert "etc/install" in done.stderr, done.stderr
-        self._machine.run("dpkg", "--install", package)
-        self._site.wait_until_it_serves()
-
     def is_removed(self) -> None:
         """Removed: nothing runs, listens, or is left of program and units; settings and state stay."""
         self._machine.run("dpkg", "--remove", "appproxy")
@@ -68,6 +56,16 @@ class Package:
         self._machine.run("test", "-s", EDGE_FILE)
         self._machine.run("test", "-s", "/var/lib/appproxy/edge/store.sqlite3")
         equal(self._machine.shell("systemctl is-system-running || true").strip(), "running", "the system")
+
+    def refuses_a_mix(self) -> None:
+        """Beside what etc/install left, whose units would win, it is refused, and says what to do."""
+        unit = "/etc/systemd/system/appproxy-edge.service"
+        self._machine.run("cp", f"{MEDIA}/etc/systemd/system/appproxy-edge.service", unit)
+        package = f"{MEDIA}/{self._site.media.packages[1].name}"
+        done = self._machine.attempt("dpkg", "--install", package)
+        self._machine.run("rm", unit)
+        assert done.returncode != 0, done.stdout
+        assert "etc/install" in done.stderr, done.stderr
 
     def comes_back(self) -> None:
         """Installed again, it goes on where it was, once it is enabled."""
