@@ -23,7 +23,8 @@ from tests.packaging.support import copy_of_sources
 from tests.systemd.machine import FOLDER, Machine, base, copy_tree
 from tests.systemd.package import Package
 from tests.systemd.promises import Verdicts
-from tests.systemd.running import Running, SetUp
+from tests.systemd.running import Running
+from tests.systemd.setting_up import SetUp
 from tests.systemd.site import Media, Site, prepare
 
 NEEDED: Final = {

@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import Final
 
 from tests.integration.support.processes import answers
-from tests.systemd.running import DAEMONS, EDGE_FILE, equal
-from tests.systemd.site import EDGE, MEDIA, Site
+from tests.systemd.promises import equal
+from tests.systemd.running import EDGE_FILE
+from tests.systemd.site import DAEMONS, EDGE, MEDIA, Site
 
 UNITS: Final = "systemctl list-unit-files --no-legend 'appproxy*'"
 

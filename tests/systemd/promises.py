@@ -50,3 +50,8 @@ def _promises_of(promises: object) -> Iterator[tuple[str, Callable[[], object]]]
         attempt = getattr(promises, name)
         if not name.startswith("_") and inspect.ismethod(attempt):
             yield " ".join((attempt.__doc__ or name).split()), attempt
+
+
+def equal(found: object, expected: object, what: str = "") -> None:
+    """Say what was found instead."""
+    assert found == expected, f"{what}: {found!r}, not {expected!r}"

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
@@ -17,9 +17,9 @@ from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_NOT_ENROLLED, EXIT_U
 from appproxy.demo.plan import DOMAIN, USERS
 from tests.integration.support.browser import Browser
 from tests.integration.support.processes import answers, wait_until
-from tests.systemd.site import CONNECTOR, EDGE, OUTPUT, SOCKETS, Site
+from tests.systemd.promises import equal
+from tests.systemd.site import CONNECTOR, DAEMONS, EDGE, OUTPUT, SOCKETS, Site
 
-DAEMONS: Final = (EDGE, CONNECTOR)
 MAXIMUM_EXPOSURE: Final = 1.5
 """What C{systemd-analyze security} may count of a unit that runs, from 0 (nothing) to 10."""
 
@@ -30,55 +30,6 @@ DOWNLOAD_BYTES: Final = 128 << 20
 EDGE_FILE: Final = "/etc/appproxy/edge.toml"
 RESTARTS_AT_MOST: Final = 6
 """C{TriggerLimitBurst=}, and one whose socket was being closed."""
-
-
-def equal(found: object, expected: object, what: str = "") -> None:
-    """Say what was found instead."""
-    assert found == expected, f"{what}: {found!r}, not {expected!r}"
-
-
-class SetUp:
-    """The documented commands, one after another."""
-
-    def __init__(self, site: Site, install: Callable[[], str]) -> None:
-        self._site = site
-        self._install = install
-        self._machine = site.machine
-
-    def installs(self) -> None:
-        """The installation goes through, makes three users, and neither starts nor enables anything."""
-        self._install()
-        for user in ("edge", "relay", "connector"):
-            self._machine.run("id", f"appproxy-{user}")
-        equal(
-            self._machine.shell("systemctl list-units --plain --no-legend 'appproxy*'"), "", "units that run"
-        )
-        enabled = self._machine.shell("systemctl list-unit-files --no-legend 'appproxy*' | awk '{print $2}'")
-        equal(set(enabled.split()), {"disabled"}, "units")
-
-    def is_there(self) -> None:
-        """The command runs, in compiled form if the wheel is compiled; modules are there as bytecode."""
-        said = self._machine.run("appproxy", "version")
-        compiled = "none-any" not in self._site.media.wheel.name
-        assert f"form {'compiled' if compiled else 'interpreted'}" in said, said
-        missing = self._machine.shell(
-            "cd /opt/appproxy/lib/python3*/site-packages/appproxy\n"
-            "for file in config/*.py; do set -- config/__pycache__/$(basename $file .py).*.pyc; "
-            "test -e $1 || echo $file; done"
-        )
-        equal(missing, "", "modules that each start would compile anew")
-
-    def starts(self) -> None:
-        """Edge and connector are configured, checked, enrolled and started by the documented commands."""
-        self._site.start_applications()
-        checked = self._site.configure_edge()
-        # The provider is behind this very edge, which is not there yet.
-        failed = [line for line in checked.splitlines() if line.startswith(("failed", "warning"))]
-        equal([line.split(":")[0].split()[-1] for line in failed], ["provider"], checked)
-        self._site.start_edge()
-        self._site.start_connector()
-        for unit in DAEMONS:
-            equal(self._machine.state(unit), "active", unit)
 
 
 class Running:

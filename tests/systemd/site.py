@@ -27,6 +27,7 @@ from tests.systemd.machine import PATH, Machine
 
 EDGE: Final = "appproxy-edge"
 CONNECTOR: Final = "appproxy-connector"
+DAEMONS: Final = (EDGE, CONNECTOR)
 SOCKETS: Final = ("appproxy-edge.socket", "appproxy-edge-http.socket")
 ISSUER: Final = f"https://login.{DOMAIN}"
 MEDIA: Final = "/srv/media"
