@@ -6,6 +6,8 @@
 #   make soak    a mixed load, after which nothing may have grown (SECONDS=1800)
 #   make load    14,000 connections of every kind at once, held and then gone (SECONDS=180)
 #   make compiled  the hot path compiled beside its sources, for benchmarks; editing these then does nothing
+#   make test-systemd  install, run, upgrade and remove it under a real systemd: root, Debian, ten minutes
+#   make deb     a Debian package, into dist
 #   make lint    style, types, layers
 #   make bench   all measurements, into docs/performance.md: about five minutes
 #   make bench-quick    only the ratio to two bare nginx: less than a minute
@@ -21,7 +23,7 @@ RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak load fuzz compiled lint bench bench-quick clean
+.PHONY: help demo test test-systemd deb faults soak load fuzz compiled lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,6 +51,12 @@ soak: $(VENV)/installed-test
 
 load: $(VENV)/installed-test
 	@APPPROXY_LOAD_SECONDS=$(SECONDS) $(RUN)/python -m tests tests.integration.load_run
+
+test-systemd: $(VENV)/installed-test
+	@$(RUN)/python -m tests.systemd
+
+deb:
+	@sh etc/deb
 
 compiled: $(VENV)/installed-test
 	@$(UNCOMPILE)

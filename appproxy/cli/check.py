@@ -91,17 +91,20 @@ def _findings_of(settings: BaseModel, hosts: set[str]) -> Iterator[Finding]:
         yield from check_backends(settings.allowed_backends, settings.names_resolve_into)
     elif isinstance(settings, RelaySettings):
         yield from check_identity(settings.identity, ())
-        yield from check_ports(settings.listen.https)
+        account = account_of_owner(settings.identity.parent)
+        yield from check_ports(settings.listen.https, account=account)
 
 
 def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]:
     public = {settings.hosts.auth, settings.hosts.portal, *hosts}
     yield from check_provider(settings.sign_in)
     yield from check_certificates(settings.tls.certificates, public)
-    yield from check_access(settings.tls.certificates, account_of_owner(settings.store.path.parent))
+    account = account_of_owner(settings.store.path.parent)
+    yield from check_access(settings.tls.certificates, account)
     yield from check_names({*public, settings.hosts.connect})
-    yield from check_ports(settings.listen.https, f"https://{settings.hosts.auth}/.appproxy/healthz")
-    yield from check_ports(settings.listen.http)
+    health_url = f"https://{settings.hosts.auth}/.appproxy/healthz"
+    yield from check_ports(settings.listen.https, health_url, account)
+    yield from check_ports(settings.listen.http, account=account)
     yield from check_relays(settings.store.path.parent / IDENTITY_FOLDER, settings.relay.dial)
     yield from check_plugins(settings.plugins.directories, settings.plugins.enabled)
 

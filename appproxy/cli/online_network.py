@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from appproxy.cli.online import Finding, Unreachable, get
+from appproxy.cli.online_access import Account
 from appproxy.transport.addresses import HostPort, ListenAddress, bracketed
 from appproxy.transport.certificates import dns_names, find_certificates
 from appproxy.transport.contexts import BadCertificate
@@ -94,16 +95,22 @@ def check_names(hosts: Iterable[str], resolve: Resolve = addresses_of) -> Iterat
         yield verdict
 
 
-def check_ports(listeners: Iterable[str], health_url: str | None = None) -> Iterator[Finding]:
+def check_ports(
+    listeners: Iterable[str], health_url: str | None = None, account: Account | None = None
+) -> Iterator[Finding]:
     """
     Whether each listener is free, or is ours already.
 
     @param health_url: what an edge of ours answers there.
+    @param account: who runs the daemon, if that is not root.
     """
     for text in listeners:
         address = ListenAddress.parse(text)
         if address.kind == "systemd":
             yield Finding("skipped", "port", f"{text} is there only in the systemd unit")
+        elif address.is_privileged and account is not None:
+            reason = f"the user {account.name} may not have it without CAP_NET_BIND_SERVICE"
+            yield Finding("warning", "port", f"{address}: {reason}: {address.instead}")
         elif address.kind == "tcp":
             yield _port(address, health_url)
 
@@ -115,7 +122,7 @@ def _port(address: ListenAddress, health_url: str | None) -> Finding:
         return Finding("ok", "port", f"{address} is free")
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
-            return Finding("warning", "port", f"{address} needs a systemd socket, or CAP_NET_BIND_SERVICE")
+            return Finding("warning", "port", f"{address} needs CAP_NET_BIND_SERVICE: {address.instead}")
         if error.errno != errno.EADDRINUSE:
             return Finding("failed", "port", f"{address}: {error.strerror}")
     if health_url is not None and _is_ours(address, health_url):

@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from appproxy.model.web_address import normalise_host
@@ -20,6 +21,7 @@ BACKLOG: Final = 1024
 """Connections that the kernel holds while the reactor is busy; Linux cuts it to net.core.somaxconn."""
 
 _FIRST_INHERITED_DESCRIPTOR: Final = 3
+_FIRST_UNPRIVILEGED_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _PORT: Final = re.compile(r"[0-9]{1,5}\Z")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<literal>[^\[\]]*)\]|(?P<name>[^\[\]:]*)):(?P<port>[^:\[\]]*)\Z")
 
@@ -101,6 +103,30 @@ class ListenAddress:
         first = _bound("0.0.0.0", self.port, share)
         return [first, *_also_on_ipv6(first, share)]
 
+    @property
+    def is_privileged(self) -> bool:
+        """Whether only root, or C{CAP_NET_BIND_SERVICE}, may have this port (C{ip(7)})."""
+        return self.kind == "tcp" and 0 < self.port < first_unprivileged_port()
+
+    @property
+    def instead(self) -> str:
+        """What a daemon that is not root writes instead of a privileged port."""
+        name = "http" if self.port == 80 else "https"
+        return f'write "systemd:{name}", and start it by its systemd unit, or a port from 1024 on'
+
+    def explained(self, error: OSError, environment: Mapping[str, str], process_id: int) -> OSError:
+        """An error of L{listen_sockets} that also says what to do, where that can be told."""
+        passed = sorted({name for name in _passed_names(environment, process_id) if name})
+        refused = error.errno in (errno.EACCES, errno.EPERM)
+        if self.kind != "tcp" or not (refused or error.errno == errno.EADDRINUSE):
+            return error
+        if passed:
+            names = " or ".join(f'"systemd:{name}"' for name in passed)
+            return OSError(error.errno, f"{error.strerror}: systemd holds the ports: write {names}")
+        if refused and self.is_privileged:
+            return OSError(error.errno, f"{error.strerror}: {self.instead}")
+        return error
+
     def remove_stale_socket(self) -> None:
         """
         Unlink a socket that a process which no longer runs left at our path.
@@ -120,6 +146,14 @@ class ListenAddress:
                 os.unlink(self.host)
                 return
         raise FileExistsError(f"another process listens on {self.host}")
+
+
+def first_unprivileged_port(setting: Path = _FIRST_UNPRIVILEGED_PORT) -> int:
+    """The first port that everybody may have."""
+    try:
+        return int(setting.read_text("ascii"))
+    except (OSError, ValueError):
+        return 1024
 
 
 def is_address(host: str) -> bool:

@@ -7,6 +7,7 @@ a client certificate, and the context that asks is chosen before TLS begins.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -405,7 +406,8 @@ def _open(
             return [reactor.listenUNIX(address.host, factory, BACKLOG, mode)]
         sockets = address.listen_sockets(share=share)
     except OSError as error:
-        raise CannotListenError(address.host, address.port, error) from error
+        explained = address.explained(error, os.environ, os.getpid())
+        raise CannotListenError(address.host, address.port, explained) from error
     ports = []
     for bound in sockets:
         with bound:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import trustme
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appproxy.cli.online import Finding
+from appproxy.cli.online_access import Account
 from appproxy.cli.online_connector import check_backends
 from appproxy.cli.online_network import addresses_of, check_certificates, check_names, check_ports
+from appproxy.transport.addresses import ListenAddress
 
 NOW: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -116,6 +118,16 @@ class PortTests(SynchronousTestCase):
             address = f"127.0.0.1:{server.getsockname()[1]}"
             self.assertEqual(pairs(list(check_ports([address]))), [("warning", f"{address} is in use")])
         self.assertEqual(pairs(list(check_ports([address]))), [("ok", f"{address} is free")])
+
+    def test_privileged(self) -> None:
+        """Whoever checks may be root; what counts is whether the daemon's user may have the port."""
+        if not ListenAddress.parse(":1").is_privileged:
+            raise SkipTest("on this machine everybody may have any port")
+        account = Account("appproxy-edge", 4_000_000, frozenset())
+        ((verdict, message),) = pairs(list(check_ports([":1"], account=account)))
+        self.assertEqual(verdict, "warning")
+        self.assertIn("the user appproxy-edge may not have it", message)
+        self.assertIn('write "systemd:https"', message)
 
 
 class ConnectorTests(SynchronousTestCase):

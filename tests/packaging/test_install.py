@@ -107,7 +107,10 @@ class InstallTests(TestCase):
         program = self.root / "opt" / "other"
         site_packages = next((program / "lib").glob("python*/site-packages"))
         (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        self.assertIn(__version__, run(program / "bin" / "appproxy", "version", cwd=self.folder))
+        self.assertIn(
+            __version__,
+            run(program / "bin" / "python", program / "bin" / "appproxy", "version", cwd=self.folder),
+        )
         daemons = run(program / "bin" / "python", "-m", "twisted", "--help", cwd=self.folder)
         for daemon in ("edge", "relay", "connector"):
             self.assertIn(f"appproxy-{daemon}", daemons)

@@ -163,6 +163,13 @@ class SocketTests(SynchronousTestCase):
             self.assertEqual(socket["Socket.BindIPv6Only"], ["ipv6-only"])
             self.assertEqual(len(socket["Socket.ListenStream"]), 2)
 
+    def test_rests(self) -> None:
+        """Visitors start a service that cannot run a few times only."""
+        for path in UNITS.glob("*.socket"):
+            socket = unit(path.name)
+            self.assertEqual(socket["Socket.TriggerLimitIntervalSec"], ["5min"])
+            self.assertEqual(socket["Socket.TriggerLimitBurst"], ["5"])
+
     def test_service(self) -> None:
         """The http socket starts the edge, not a service of its own name."""
         self.assertEqual(unit("appproxy-edge-http.socket")["Socket.Service"], ["appproxy-edge.service"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
+from pathlib import Path
 
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.transport.addresses import HostPort, ListenAddress, inherited_sockets
+from appproxy.transport.addresses import HostPort, ListenAddress, first_unprivileged_port, inherited_sockets
 
 
 class ListenAddressTests(SynchronousTestCase):
@@ -47,6 +49,46 @@ class ListenAddressTests(SynchronousTestCase):
         ):
             with self.assertRaises(ValueError, msg=text):
                 ListenAddress.parse(text)
+
+    def test_refused(self) -> None:
+        """
+        An error says what to write instead: the name of a socket that systemd passed, else how to get one.
+        """
+        refused = PermissionError(errno.EACCES, "Permission denied")
+        taken = OSError(errno.EADDRINUSE, "Address already in use")
+        passed = {"LISTEN_FDNAMES": "http:https:https"}
+        public, web, local = map(ListenAddress.parse, (":443", ":80", "127.0.0.1:8443"))
+        for address, error, environment, words in (
+            (
+                public,
+                refused,
+                {},
+                'Permission denied: write "systemd:https", and start it by its systemd unit',
+            ),
+            (web, refused, {}, 'write "systemd:http", and'),
+            (public, refused, passed, 'systemd holds the ports: write "systemd:http" or "systemd:https"'),
+            (
+                local,
+                taken,
+                passed,
+                'in use: systemd holds the ports: write "systemd:http" or "systemd:https"',
+            ),
+        ):
+            explained = address.explained(error, environment, os.getpid())
+            self.assertEqual(explained.errno, error.errno)
+            self.assertIn(words, str(explained))
+        for address, error in ((local, taken), (local, refused), (ListenAddress.parse("systemd:a"), refused)):
+            self.assertIs(address.explained(error, {}, os.getpid()), error)
+
+    def test_privileged(self) -> None:
+        """The kernel's setting says which ports are for everybody; without it, those from 1024 on."""
+        setting = Path(self.mktemp())
+        self.assertEqual(first_unprivileged_port(setting), 1024)
+        setting.write_text("80\n")
+        self.assertEqual(first_unprivileged_port(setting), 80)
+        self.assertFalse(ListenAddress.parse(":65535").is_privileged)
+        self.assertFalse(ListenAddress.parse(":0").is_privileged)
+        self.assertFalse(ListenAddress.parse("systemd:https").is_privileged)
 
     def test_every_address(self) -> None:
         """Without a host both families listen on one port, and an IPv4 client stays an IPv4 client."""

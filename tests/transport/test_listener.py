@@ -406,10 +406,11 @@ class PlainTests(LoopbackTestCase):
         self.assertEqual(self.run_with(main).limit.active, 0)
 
     def test_taken(self) -> None:
-        """A port that is taken fails as every endpoint of Twisted's does."""
+        """A port that is taken fails as with every endpoint, and names sockets that systemd passed."""
+        self.patch(os, "environ", {**os.environ, "LISTEN_FDNAMES": "https"})
 
         async def main(server: Server, port: int) -> None:
-            with self.assertRaises(CannotListenError):
+            with self.assertRaisesRegex(CannotListenError, 'write "systemd:https"'):
                 await listen_plain(server.reactor, ListenAddress("tcp", "127.0.0.1", port), lambda _: None)
 
         self.run_with(main)
