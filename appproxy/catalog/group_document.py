@@ -48,7 +48,7 @@ def read_group(payload: bytes) -> GroupDocument:
     try:
         document = json.loads(payload)
         entries = {str(each["id"]): each for each in document["applications"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError("the catalog that came through the tunnel is not valid") from error
     backends = []
     unreadable = {}

@@ -24,9 +24,9 @@ class DocumentTests(SynchronousTestCase):
                 "signed", passthrough=False, sso=SSO, timeout="250ms", internal="https://[fd00::1]:8443/x/"
             ),
         )
-        self.assertEqual(read_group(write_group(backends)), (backends, {}))
+        self.assertEqual(read_group(write_group(backends)), (backends, {}, None))
         self.assertEqual(write_group(backends), write_group(read_group(write_group(backends)).backends))
-        self.assertEqual(read_group(write_group([])), ((), {}))
+        self.assertEqual(read_group(write_group([])), ((), {}, None))
 
     def test_no_users(self) -> None:
         """A connector is told no users and no groups."""
@@ -43,6 +43,7 @@ class DocumentTests(SynchronousTestCase):
             b'{"applications": 1}',
             b'{"applications": [[]]}',
             b"[" * 9,
+            b"[" * 50_000,
         ):
             self.assertRaises(ValueError, read_group, payload)
 
