@@ -1,6 +1,7 @@
 # Everything runs in .venv, which is made here. Needs python3 >= 3.11 and a package index.
 #
 #   make demo    an edge, a connector and applications on this machine (DEMO_PORT=8443)
+#   make demo-kcd  the same with an Active Directory and an application that knows only Kerberos: root, Debian
 #   make test    all tests; ONLY="tests.tunnel tests.cli" for some of them
 #   make faults  kill -9 of each daemon under load, again and again (ROUNDS=200, SEED=1): half an hour
 #   make soak    a mixed load, after which nothing may have grown (SECONDS=1800)
@@ -23,13 +24,18 @@ RUN := $(VENV)/bin
 UNCOMPILE := find . -maxdepth 4 -name '*.so' -not -path './.*' -not -path './build/*' -delete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-systemd deb faults soak load fuzz compiled lint bench bench-quick clean
+.PHONY: help demo demo-kcd test test-systemd deb faults soak load fuzz compiled lint bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(VENV)/installed-demo
 	@exec $(RUN)/python -m appproxy.demo
+
+demo-kcd: $(VENV)/installed-demo
+	@$(RUN)/python -m appproxy.demo.active_directory.packages
+	@$(MAKE) --silent $(VENV)/installed-kerberos
+	@exec $(RUN)/python -m appproxy.demo --kerberos
 
 test: $(VENV)/installed-test
 	@$(RUN)/python -m tests.prepare

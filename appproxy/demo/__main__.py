@@ -1,5 +1,5 @@
 """
-C{python -m appproxy.demo [--port 8443] [--state .demo]}
+C{python -m appproxy.demo [--kerberos] [--port 8443] [--state .demo]}
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ import argparse
 import os
 import signal
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
+from appproxy.demo.kerberos import Kerberos
+from appproxy.demo.kind import Kind
 from appproxy.demo.plan import DEFAULT_PORT, Plan
 from appproxy.demo.run import Demo, run
+from appproxy.demo.samples import Samples
 
 
 def _arguments() -> argparse.Namespace:
@@ -28,6 +33,11 @@ def _arguments() -> argparse.Namespace:
         help=f"where the edge listens on 127.0.0.1 (default: DEMO_PORT, else {DEFAULT_PORT})",
     )
     parser.add_argument(
+        "--kerberos",
+        action="store_true",
+        help="with an Active Directory and an application that knows only Kerberos: root, on Debian",
+    )
+    parser.add_argument(
         "--state", type=Path, default=Path(".demo"), help="folder for everything (default: .demo)"
     )
     return parser.parse_args()
@@ -37,9 +47,9 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _show(plan: Plan) -> None:
-    print(plan.ready_line(), flush=True)
-    print(plan.friendly_lines(_shortest("appproxy")), flush=True)
+def _show(kind: Kind, plan: Plan) -> None:
+    print(plan.ready_line(kind.ready(plan)), flush=True)
+    print(kind.friendly_lines(plan, _shortest("appproxy")), flush=True)
     log = plan.folder.log("demo").open("a")
     globalLogBeginner.beginLoggingTo([textFileLogObserver(log)], redirectStandardIO=False)
 
@@ -59,7 +69,9 @@ def main() -> int:
     arguments = _arguments()
     # A script's background job begins with SIGINT ignored, and Twisted would leave it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return run(reactor, Demo(reactor, arguments.state, arguments.port, _tell), _show, _tell)
+    kind: Kind = Kerberos(time.time) if arguments.kerberos else Samples()
+    demo = Demo(reactor, kind, arguments.state, arguments.port, _tell)
+    return run(reactor, demo, partial(_show, kind), _tell)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ forgotten as soon as it has signed: to trust it is safe.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,9 @@ LIFETIME: Final = timedelta(days=365)
 RENEWED_BEFORE: Final = timedelta(days=14)
 
 
-def ensure_certificate(domain: str, ca_file: Path, certificate_file: Path, now: float) -> None:
+def ensure_certificate(
+    domain: str, ca_file: Path, certificate_file: Path, now: float, addresses: Sequence[str] = ()
+) -> None:
     """
     Make CA and certificate, unless those that are there last for two more weeks.
 
@@ -34,17 +38,18 @@ def ensure_certificate(domain: str, ca_file: Path, certificate_file: Path, now: 
     @param ca_file: receives the authority's certificate, for browsers to trust.
     @param certificate_file: receives chain and key, readable by the owner only.
     @param now: seconds since the epoch.
+    @param addresses: IP addresses that are covered, too.
     """
     time = datetime.fromtimestamp(now, UTC)
     if _lasts(ca_file, certificate_file, domain, time):
         return
-    ca, chain_and_key = make_certificate(domain, time)
+    ca, chain_and_key = make_certificate(domain, time, addresses)
     certificate_file.parent.mkdir(parents=True, exist_ok=True)
     _write(ca_file, ca, 0o644)
     _write(certificate_file, chain_and_key, 0o600)
 
 
-def make_certificate(domain: str, time: datetime) -> tuple[bytes, bytes]:
+def make_certificate(domain: str, time: datetime, addresses: Sequence[str] = ()) -> tuple[bytes, bytes]:
     """The authority's certificate, and certificate with key for C{domain}; all PEM."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -54,13 +59,16 @@ def make_certificate(domain: str, time: datetime) -> tuple[bytes, bytes]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(key_usage(signs_certificates=True), critical=True)
         .add_extension(
-            x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=None),
+            x509.NameConstraints(
+                [x509.DNSName(domain), *(x509.IPAddress(ip_network(each)) for each in addresses)], None
+            ),
             critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    names = [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
+    names: list[x509.GeneralName] = [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
+    names += [x509.IPAddress(ip_address(each)) for each in addresses]
     certificate = (
         _builder(_name(domain), ca_name, key.public_key(), time)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -20,10 +20,15 @@ _HERE: Final = Path(__file__).parent
 _PRODUCT_TEMPLATES: Final = _HERE.parent / "pages" / "templates"
 _OWN_ASSETS: Final = {"demo.css": "text/css; charset=utf-8", "chat.js": "text/javascript; charset=utf-8"}
 
-_POLICY: Final = (
-    b"default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
-    b"form-action 'self' https:; base-uri 'none'; frame-ancestors 'none'"
-)
+PAGE_HEADERS: Final = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self' https:; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every page."""
 
 
 class DemoPages:
@@ -49,12 +54,18 @@ class DemoPages:
     def respond(self, request: Request, template: str, *, status: int = 200, **values: object) -> bytes:
         """A page, with its headers set; for a C{render_} method to return."""
         request.setResponseCode(status)
-        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
-        request.setHeader(b"Content-Security-Policy", _POLICY)
-        request.setHeader(b"X-Content-Type-Options", b"nosniff")
-        request.setHeader(b"Referrer-Policy", b"same-origin")
-        request.setHeader(b"Cache-Control", b"no-store")
-        return self._environment.get_template(template).render(**values).encode()
+        for name, value in PAGE_HEADERS.items():
+            request.setHeader(name.encode(), value.encode())
+        return self.render(template, **values).encode()
+
+    def render(self, template: str, **values: object) -> str:
+        """The page alone."""
+        return self._environment.get_template(template).render(**values)
+
+    def write_assets(self, folder: Path) -> None:
+        """What pages link to, for a web server of another kind."""
+        for each in self.assets.values():
+            (folder / each.name).write_bytes(each.content)
 
     def mount(self, root: Resource) -> Resource:
         """Add the assets to an application's root, and return that."""

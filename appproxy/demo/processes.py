@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IProcessTransport
-from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport
+from twisted.internet.protocol import DatagramProtocol, Factory, ProcessProtocol, Protocol
 from twisted.python.failure import Failure
 
 Reactor = Any
-"""Provides C{IReactorProcess}, C{IReactorTime} and C{IReactorUNIXDatagram}."""
+"""Provides C{IReactorProcess}, C{IReactorTime}, C{IReactorTCP} and C{IReactorUNIXDatagram}."""
 
 STOP_SECONDS: Final = 8.0
 """More than the demo's drain timeout; who is not gone then is killed."""
@@ -29,6 +31,9 @@ COMMAND_SECONDS: Final = 60.0
 
 MAXIMUM_OUTPUT: Final = 1 << 20
 """Of a command; the rest is dropped."""
+
+LOOK_SECONDS: Final = 0.1
+"""Between two looks whether a program listens."""
 
 _TAIL_LINES: Final = 25
 
@@ -48,6 +53,14 @@ def program(name: str) -> str:
     if found is None:
         raise DemoFailed(f"the command {name} is not installed beside {sys.executable}")
     return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _command_line(command: Sequence[str]) -> list[str]:
@@ -87,22 +100,34 @@ class Daemon(ProcessProtocol):
         self._started: Deferred[str] = Deferred()
         self._end = ""
         self._waiting: list[Deferred[str]] = []
+        self._next_look: IDelayedCall | None = None
 
-    def start(self, command: Sequence[str]) -> None:
-        """Run it, with its output in the log."""
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        listens: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """
+        Run it, with its output in the log.
+
+        @param listens: hosts and ports, if that it accepts connections there shows that it is ready.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._port = self._reactor.listenUNIXDatagram(
             str(self._notify_path), Readiness(lambda: self._settle(""))
         )
-        environment = {**os.environ, "NOTIFY_SOCKET": str(self._notify_path)}
+        whole = {**os.environ, **(environment or {}), "NOTIFY_SOCKET": str(self._notify_path)}
         with open(os.devnull, "rb") as nothing, self.log.open("ab") as log:
             self._reactor.spawnProcess(
                 self,
                 sys.executable,
                 _command_line(command),
-                environment,
+                whole,
                 childFDs={0: nothing.fileno(), 1: log.fileno(), 2: log.fileno()},
             )
+        if listens:
+            self._look(list(listens))
 
     def when_ended(self) -> Deferred[str]:
         """Fires when it is gone, with what is to be said of that."""
@@ -154,7 +179,31 @@ class Daemon(ProcessProtocol):
         for each in waiting:
             each.callback(self._end)
 
+    def _look(self, places: list[tuple[str, int]]) -> None:
+        """Whether it listens at the first of them, and then at the others."""
+        if self._started.called:
+            return
+        if not places:
+            self._settle("")
+            return
+        host, port = places[0]
+
+        def connected(protocol: Protocol) -> None:
+            assert protocol.transport is not None
+            protocol.transport.loseConnection()
+            self._look(places[1:])
+
+        def refused(_failure: Failure) -> None:
+            if self._started.called:
+                return
+            self._next_look = self._reactor.callLater(LOOK_SECONDS, self._look, places)
+
+        endpoint = TCP4ClientEndpoint(self._reactor, host, port, timeout=STOP_SECONDS)
+        endpoint.connect(Factory.forProtocol(Protocol)).addCallbacks(connected, refused)
+
     def _settle(self, problem: str) -> None:
+        if self._next_look is not None and self._next_look.active():
+            self._next_look.cancel()
         if not self._started.called:
             self._started.callback(problem)
 
@@ -207,17 +256,20 @@ class _Command(ProcessProtocol):
         self._done.callback(Output(_how(reason), out, err))
 
 
-async def run_command(reactor: Reactor, command: Sequence[str], stdin: str = "") -> str:
+async def run_command(
+    reactor: Reactor, command: Sequence[str], stdin: str = "", seconds: float = COMMAND_SECONDS
+) -> str:
     """
     Run a command to its end.
 
+    @param seconds: after which it is killed.
     @return: what it printed.
     @raise DemoFailed: if it failed, with what it said.
     """
     done: Deferred[Output] = Deferred()
     protocol = _Command(stdin.encode(), done)
     process = reactor.spawnProcess(protocol, sys.executable, _command_line(command), dict(os.environ))
-    late = reactor.callLater(COMMAND_SECONDS, process.signalProcess, "KILL")
+    late = reactor.callLater(seconds, process.signalProcess, "KILL")
     try:
         output = await done
     finally:

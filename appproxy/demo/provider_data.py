@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -22,13 +23,19 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class DemoUser:
-    """One person that may sign in, with the claims that are told of them."""
+    """
+    One person that may sign in, with the claims that are told of them.
+
+    @ivar mail: their user name, too.
+    @ivar note: what is special about them, for whoever tries the demo.
+    """
 
     subject: str
     name: str
     mail: str
     groups: tuple[str, ...]
     password: str
+    note: str = ""
 
     def claims(self) -> dict[str, object]:
         """What the ID token and C{userinfo} say (OpenID Connect Core, section 5.1)."""
@@ -40,6 +47,16 @@ class DemoUser:
             "email_verified": True,
             "groups": list(self.groups),
         }
+
+
+def people_lines(users: Sequence[DemoUser]) -> str:
+    """Who they are, for a terminal."""
+    names, mails = (
+        max(map(len, column)) for column in zip(*((each.name, each.mail) for each in users), strict=True)
+    )
+    return "\n".join(
+        f"    {each.name:{names}}  {each.mail:{mails}}  {each.password}   {each.note}" for each in users
+    )
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,18 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, may
 from twisted.internet.task import deferLater
 
 from appproxy.demo.certificates import ensure_certificate
-from appproxy.demo.chat import chat_resource
-from appproxy.demo.files import files_site
-from appproxy.demo.headers import headers_resource
+from appproxy.demo.kind import Kind
 from appproxy.demo.page import DemoPages, site_of
-from appproxy.demo.plan import CHAT, DOMAIN, FILES, GROUP, HEADERS, LOGIN, USERS, Folder, Plan
+from appproxy.demo.plan import DOMAIN, GROUP, LOGIN, Folder, Plan
 from appproxy.demo.probe import ProbeFailed, sign_in_and_open
-from appproxy.demo.processes import Daemon, DemoFailed, program, run_command
+from appproxy.demo.processes import DemoFailed, free_port, program, run_command
+from appproxy.demo.programs import Programs
 from appproxy.demo.provider import Provider
 from appproxy.demo.provider_site import provider_resource
-from appproxy.demo.uploads import Shelf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
     from twisted.web.server import Site
-
-START_SECONDS: Final = 60.0
-"""For a daemon to be ready; a cold disk takes most of it."""
 
 PROBE_SECONDS: Final = 45.0
 """For the first sign-in to work, once both daemons are ready."""
@@ -55,20 +50,22 @@ class Demo:
     One run.
 
     @param reactor: the global one, with processes and sockets.
+    @param kind: which demo it is.
     @param root: the folder for everything that the demo writes.
     @param port: of the edge, on C{127.0.0.1}.
     @param tell: receives progress, for people.
     """
 
-    def __init__(self, reactor: Any, root: Path, port: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Any, kind: Kind, root: Path, port: int, tell: Callable[[str], None]) -> None:
         self._reactor = reactor
+        self._kind = kind
         self._root = root.resolve()
         self._requested_port = port
         self._tell = tell
         self._lock: IO[bytes] | None = None
         self._temporary: Path | None = None
         self._ports: list[IListeningPort] = []
-        self._daemons: list[Daemon] = []
+        self._programs: Programs | None = None
 
     async def start(self) -> Plan:
         """
@@ -77,10 +74,15 @@ class Demo:
         @raise DemoFailed: with what stopped it.
         """
         check_port(self._requested_port)
+        self._kind.check()
         folder = self._prepare_folder()
-        plan = self._listen(folder)
+        self._programs = Programs(self._reactor, folder, self._tell)
+        plan = Plan(folder, self._requested_port, {}, (free_port(), free_port()), own_group())
+        pages = DemoPages(plan.url("portal"))
+        self._listen(plan, pages)
+        await self._kind.start(plan, pages, self._programs)
         self._write_files(plan)
-        await self._start_daemons(plan)
+        await self._start_daemons(plan, self._programs)
         self._tell("Signing in once, to be sure")
         await self._probe(plan)
         return plan
@@ -91,22 +93,16 @@ class Demo:
 
         @raise DemoFailed: with what it was.
         """
-        first: Deferred[str] = Deferred()
-
-        def ended(text: str, daemon: Daemon) -> None:
-            if not first.called:
-                first.callback(daemon.explain(text))
-
-        for daemon in self._daemons:
-            daemon.when_ended().addCallback(ended, daemon)
-        raise DemoFailed(await first)
+        assert self._programs is not None
+        await self._programs.wait()
 
     async def stop(self) -> None:
         """Stop everything; may be called at any time."""
-        for daemon in reversed(self._daemons):
-            await daemon.stop()
+        if self._programs is not None:
+            await self._programs.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        self._kind.remove()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
         if self._lock is not None:
@@ -137,31 +133,27 @@ class Demo:
         self._temporary = Path(tempfile.mkdtemp(prefix="appproxy-demo-"))
         return self._temporary
 
-    def _listen(self, folder: Folder) -> Plan:
-        """Start the services, each on a port that the system picks."""
-        self._tell("Starting the sample applications and the demo sign-in")
+    def _listen(self, plan: Plan, pages: DemoPages) -> None:
+        """Start the services of this process, each on a port that the system picks."""
+        self._tell("Starting the demo sign-in and the sample applications")
         secret = secrets.token_urlsafe(32)
-        write_secret(folder.client_secret, secret)
-        services: dict[str, int] = {}
-        metrics = (free_port(), free_port())
-        plan = Plan(folder, self._requested_port, services, metrics, own_group())
-        for name, site in build_sites(plan, secret, self._reactor.seconds).items():
+        write_secret(plan.folder.client_secret, secret)
+        for name, site in build_sites(self._kind, plan, pages, secret, self._reactor.seconds).items():
             port = self._reactor.listenTCP(0, site, interface="127.0.0.1")
             self._ports.append(port)
-            services[name] = port.getHost().port
-        return plan
+            plan.services[name] = port.getHost().port
 
     def _write_files(self, plan: Plan) -> None:
         folder = plan.folder
         ensure_certificate(DOMAIN, folder.ca, folder.certificate, self._reactor.seconds())
         folder.edge.write_text(plan.edge_toml())
-        folder.connector.write_text(plan.connector_toml())
-        folder.applications.write_text(plan.applications_toml())
+        folder.connector.write_text(self._kind.connector_toml(plan))
+        folder.applications.write_text(self._kind.applications_toml(plan))
 
-    async def _start_daemons(self, plan: Plan) -> None:
+    async def _start_daemons(self, plan: Plan, programs: Programs) -> None:
         folder, server = plan.folder, plan.folder.admin
         self._tell("Starting the edge, with the relay inside")
-        await self._start_daemon("edge", folder, folder.edge)
+        await programs.start("edge", _daemon("edge", folder.edge))
         await self._appproxy("--server", server, "apply", "--yes", str(folder.applications))
         self._tell("Enrolling and starting the connector")
         printed = await self._appproxy(
@@ -173,13 +165,8 @@ class Demo:
         await self._appproxy(
             "enroll", "--config", str(folder.connector), "--token-file", "-", stdin=token[0] + "\n"
         )
-        await self._start_daemon("connector", folder, folder.connector)
-
-    async def _start_daemon(self, name: str, folder: Folder, configuration: Path) -> None:
-        daemon = Daemon(self._reactor, name, folder.log(name), folder.sockets)
-        self._daemons.append(daemon)
-        daemon.start([program("twistd"), "-n", f"appproxy-{name}", "--config", str(configuration)])
-        await daemon.wait_until_ready(START_SECONDS)
+        environment = self._kind.connector_environment
+        await programs.start("connector", _daemon("connector", folder.connector), environment=environment)
 
     async def _appproxy(self, *arguments: str, stdin: str = "") -> str:
         return await run_command(self._reactor, [program("appproxy"), *arguments], stdin)
@@ -189,7 +176,10 @@ class Demo:
         ca = plan.folder.ca.read_bytes()
         while True:
             try:
-                await sign_in_and_open(self._reactor, ca, plan.url(HEADERS, "/json"), USERS[0])
+                page = await sign_in_and_open(
+                    self._reactor, ca, self._kind.first_page(plan), self._kind.users[0]
+                )
+                self._kind.check_first_page(page)
             except Exception as error:
                 # Refused, reset, timed out or wrong: each may pass within the first seconds.
                 if self._reactor.seconds() > deadline:
@@ -202,16 +192,16 @@ class Demo:
                 return
 
 
-def build_sites(plan: Plan, secret: str, now: Callable[[], float]) -> dict[str, Site]:
+def _daemon(name: str, configuration: Path) -> list[str]:
+    return [program("twistd"), "-n", f"appproxy-{name}", "--config", str(configuration)]
+
+
+def build_sites(
+    kind: Kind, plan: Plan, pages: DemoPages, secret: str, now: Callable[[], float]
+) -> dict[str, Site]:
     """The demo's web servers by name."""
-    pages = DemoPages(plan.url("portal"))
-    provider = Provider(plan.issuer, plan.client(secret), USERS, now)
-    return {
-        HEADERS: site_of(headers_resource(pages)),
-        CHAT: site_of(chat_resource(pages, now)),
-        FILES: files_site(pages, Shelf(plan.folder.uploads)),
-        LOGIN: site_of(provider_resource(provider, pages)),
-    }
+    provider = Provider(plan.issuer, plan.client(secret), kind.users, now)
+    return {LOGIN: site_of(provider_resource(provider, pages)), **kind.sites(plan, pages, now)}
 
 
 def check_port(port: int) -> None:
@@ -227,14 +217,6 @@ def check_port(port: int) -> None:
         except OSError as error:
             reason = error.strerror or "cannot be used"
             raise DemoFailed(f"port {port}: {reason}. Choose another: DEMO_PORT=9443 make demo") from error
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def own_group() -> str:

@@ -128,7 +128,8 @@ _BY_REASON: Final[dict[str, Words]] = {
     "sso_user": Words(
         "Your account cannot be used here",
         "You are signed in here, but your account in your organisation's directory cannot be used for this "
-        "application: it may be unknown there, disabled, expired, or need a new password.",
+        "application: it may be unknown there, disabled, expired, need a new password, or be protected from "
+        "this kind of sign-on.",
         "Tell your support what is written at the bottom of this page.",
     ),
     "sso_not_delegated": Words(

@@ -44,5 +44,5 @@ def remedy_of(error: SignOnError, user: str) -> str:
     """
     if error.cause in ADVICE:
         return ADVICE[error.cause]
-    # What the guards find before any KDC does is named as a KDC would name it.
-    return advise(KerberosError(Stage.s4u2self, _OWN.get(error.cause, Cause.other)), user=user).remedy
+    # What the guards find before any KDC does is named as it would be where a KDC finds it last.
+    return advise(KerberosError(Stage.s4u2proxy, _OWN.get(error.cause, Cause.other)), user=user).remedy

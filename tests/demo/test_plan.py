@@ -15,17 +15,21 @@ from appproxy.catalog.documents import Document
 from appproxy.catalog.file_form import parse_file
 from appproxy.config.connector import load_connector
 from appproxy.config.edge import load_edge
-from appproxy.demo.plan import SERVICES, USERS, Folder, Plan
+from appproxy.demo.plan import LOGIN, Folder, Plan
+from appproxy.demo.samples import APPLICATIONS, USERS, Samples
+
+SERVICES = (*APPLICATIONS, LOGIN)
 
 
 class PlanTests(SynchronousTestCase):
-    """L{Plan}."""
+    """L{Plan}, with the samples."""
 
     def setUp(self) -> None:
         self.root = Path(self.mktemp()).resolve()
         self.root.mkdir()
         folder = Folder(self.root, self.root / "edge")
         services = {name: 20001 + number for number, name in enumerate(SERVICES)}
+        self.samples = Samples()
         self.plan = Plan(folder, 8443, services, (20101, 20102), "demo")
         folder.certificate.parent.mkdir()
         for path in (folder.client_secret, folder.ca, folder.certificate):
@@ -45,17 +49,17 @@ class PlanTests(SynchronousTestCase):
     def test_connector(self) -> None:
         """connector.toml allows the demo's services and nothing else."""
         path = self.plan.folder.connector
-        path.write_text(self.plan.connector_toml())
+        path.write_text(self.samples.connector_toml(self.plan))
         settings = load_connector(path, {})
         assert not isinstance(settings, list), settings
-        written = tomllib.loads(self.plan.connector_toml())["allowed_backends"]
+        written = tomllib.loads(self.samples.connector_toml(self.plan))["allowed_backends"]
         self.assertEqual(written, [f"127.0.0.1:{20001 + number}" for number in range(4)])
 
     def test_applications(self) -> None:
         """applications.toml is a catalog; the demo sign-in is the only thing open to nobody in particular."""
-        document = parse_file(self.plan.applications_toml(), "applications.toml")
+        document = parse_file(self.samples.applications_toml(self.plan), "applications.toml")
         assert isinstance(document, Document), document
-        written = tomllib.loads(self.plan.applications_toml())["applications"]
+        written = tomllib.loads(self.samples.applications_toml(self.plan))["applications"]
         self.assertEqual(set(written), set(SERVICES))
         passthrough = {name for name, each in written.items() if "pre_authentication" in each}
         self.assertEqual(passthrough, {"login"})
@@ -66,11 +70,10 @@ class PlanTests(SynchronousTestCase):
         plan = Plan(folder, 8443, self.plan.services, (1, 2), "demo")
         read = tomllib.loads(plan.edge_toml())
         self.assertEqual(read["store"]["key_file"], str(folder.root / "edge" / "store.key"))
-        self.assertEqual(len(plan.ready_line().split(" ")), len(self.plan.ready_line().split(" ")))
 
     def test_ready_line(self) -> None:
         """READY and pairs without blanks, which a script can take apart."""
-        word, *pairs = self.plan.ready_line().split(" ")
+        word, *pairs = self.plan.ready_line(self.samples.ready(self.plan)).split(" ")
         values = {name: unquote(value) for name, _, value in (pair.partition("=") for pair in pairs)}
         self.assertEqual(word, "READY")
         self.assertLessEqual(
@@ -88,7 +91,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_friendly_lines(self) -> None:
         """A person finds the addresses, both people and a command to try."""
-        text = self.plan.friendly_lines("appproxy")
+        text = self.samples.friendly_lines(self.plan, "appproxy")
         for each in ("https://portal.demo.localhost:8443/", *(user.mail for user in USERS)):
             self.assertIn(each, text)
         self.assertRegex(text, re.escape(f"appproxy --server {self.plan.folder.admin} list apps"))

@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from appproxy.demo.processes import Daemon, DemoFailed, program, run_command
+from appproxy.demo.processes import Daemon, DemoFailed, free_port, program, run_command
 
 _NOTIFY = """
 import os, signal, socket, sys
@@ -36,6 +36,14 @@ child = subprocess.Popen(
 child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
+"""
+
+
+_LISTEN = """
+import signal, socket, time
+print("running", flush=True)
+held = [socket.create_server(("127.0.0.1", port)) for port in {ports}]
+signal.pause()
 """
 
 
@@ -60,6 +68,31 @@ class DaemonTests(TestCase):
         await self.daemon.stop()
         self.assertEqual(await ended, "has ended by signal 15")
         self.assertEqual([each.name for each in self.folder.iterdir()], ["log"])
+
+    async def test_listens(self) -> None:
+        """One that says nothing is ready when it listens at all of its places."""
+        ports = [free_port(), free_port()]
+        code = _LISTEN.format(ports=ports)
+        self.daemon.start([sys.executable, "-c", code], {}, [("127.0.0.1", port) for port in ports])
+        await self.daemon.wait_until_ready(30)
+        await self.daemon.stop()
+
+    async def test_listens_elsewhere(self) -> None:
+        """One that listens at some of them only is not."""
+        ports = [free_port(), free_port()]
+        code = _LISTEN.format(ports=ports[:1])
+        self.daemon.start([sys.executable, "-c", code], {}, [("127.0.0.1", port) for port in ports])
+        with self.assertRaises(DemoFailed) as raised:
+            await self.daemon.wait_until_ready(1)
+        self.assertIn("was not ready after", str(raised.exception))
+        await self.daemon.stop()
+
+    async def test_environment(self) -> None:
+        """It has what is added to the demo's own environment."""
+        code = "import os; print(os.environ['KRB5_CONFIG'])"
+        self.daemon.start([sys.executable, "-c", code], {"KRB5_CONFIG": "/x"})
+        await self.daemon.when_ended()
+        self.assertEqual(self.daemon.log.read_text(), "/x\n")
 
     async def test_stopped_twice(self) -> None:
         """Stopping what is gone does nothing."""

@@ -14,9 +14,11 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appproxy.demo.plan import SERVICES, Folder, Plan
-from appproxy.demo.processes import DemoFailed
-from appproxy.demo.run import Demo, build_sites, check_port, free_port, write_secret
+from appproxy.demo.page import DemoPages
+from appproxy.demo.plan import LOGIN, Folder, Plan
+from appproxy.demo.processes import DemoFailed, free_port
+from appproxy.demo.run import Demo, build_sites, check_port, write_secret
+from appproxy.demo.samples import APPLICATIONS, Samples
 from tests.pages.support import ask_site
 
 
@@ -30,7 +32,7 @@ class FolderTests(SynchronousTestCase):
 
     def demo(self, root: Path | None = None) -> Demo:
         """A demo that is not started."""
-        return Demo(self.reactor, root or self.root, 8443, lambda text: None)
+        return Demo(self.reactor, Samples(), root or self.root, 8443, lambda text: None)
 
     def stop(self, demo: Demo) -> None:
         """As at the end of a run."""
@@ -113,7 +115,8 @@ class SitesTests(SynchronousTestCase):
         """Every service answers."""
         folder = Folder(Path(self.mktemp()), Path("/tmp"))
         folder.root.mkdir()
-        sites = build_sites(Plan(folder, 8443, {}, (1, 2), "x"), "secret", lambda: 0.0)
-        self.assertEqual(set(sites), set(SERVICES))
+        plan = Plan(folder, 8443, {}, (1, 2), "x")
+        sites = build_sites(Samples(), plan, DemoPages(plan.url("portal")), "secret", lambda: 0.0)
+        self.assertEqual(set(sites), {*APPLICATIONS, LOGIN})
         for name, site in sites.items():
             self.assertEqual(ask_site(site, "/").status, 200, name)

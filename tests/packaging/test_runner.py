@@ -6,9 +6,10 @@ import io
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.demo.active_directory.packages import find_command, install_commands, missing_packages
 from tests.__main__ import CountingReporter, exit_code
 from tests.outcome import Outcome
-from tests.prepare import PACKAGES, find_command, install_commands, missing_packages
+from tests.prepare import PACKAGES
 
 
 class Example(SynchronousTestCase):
@@ -72,9 +73,10 @@ class PrepareTests(SynchronousTestCase):
 
     def test_only_what_is_missing(self) -> None:
         """A command that is there needs no package."""
-        self.assertEqual(missing_packages(lambda command: command), [])
-        self.assertEqual(missing_packages(lambda command: None if command == "node" else command), ["nodejs"])
-        self.assertEqual(len(missing_packages(lambda _command: None)), len(PACKAGES))
+        self.assertEqual(missing_packages(PACKAGES, lambda command: command), [])
+        without_node = missing_packages(PACKAGES, lambda command: None if command == "node" else command)
+        self.assertEqual(without_node, ["nodejs"])
+        self.assertEqual(len(missing_packages(PACKAGES, lambda _command: None)), len(PACKAGES))
 
     def test_files(self) -> None:
         """What is no command is looked for as the file that it is."""

@@ -15,11 +15,14 @@ from typing import Any, Final
 from twisted.internet import reactor as _reactor
 
 from appproxy.demo.certificates import ensure_certificate
-from appproxy.demo.plan import DOMAIN, SERVICES, Folder, Plan
+from appproxy.demo.page import DemoPages
+from appproxy.demo.plan import DOMAIN, LOGIN, Folder, Plan
 from appproxy.demo.run import build_sites, write_secret
+from appproxy.demo.samples import APPLICATIONS, Samples
 
 reactor: Any = _reactor
 FIRST_PORT: Final = 8001
+SERVICES: Final = (LOGIN, *APPLICATIONS)
 SECRET: Final = "of-the-tests-thirty-two-characters-or-more"
 
 
@@ -29,8 +32,9 @@ def main(root: Path) -> None:
     plan = Plan(Folder(root, root), 443, services, (9643, 9645), "appproxy-admin")
     write_secret(plan.folder.client_secret, SECRET)
     ensure_certificate(DOMAIN, plan.folder.ca, plan.folder.certificate, time.time())
-    plan.folder.applications.write_text(plan.applications_toml())
-    for name, site in build_sites(plan, SECRET, time.time).items():
+    samples, pages = Samples(), DemoPages(plan.url("portal"))
+    plan.folder.applications.write_text(samples.applications_toml(plan))
+    for name, site in build_sites(samples, plan, pages, SECRET, time.time).items():
         reactor.listenTCP(services[name], site, interface="0.0.0.0")
     print("READY", flush=True)
     reactor.run()

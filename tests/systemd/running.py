@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE
-from appproxy.demo.plan import DOMAIN, USERS
+from appproxy.demo.plan import DOMAIN
+from appproxy.demo.samples import USERS
 from tests.integration.support.browser import Browser
 from tests.integration.support.processes import answers, wait_until
 from tests.systemd.promises import equal

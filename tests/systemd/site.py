@@ -18,11 +18,12 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 
-from appproxy.demo.plan import CLIENT_ID, DOMAIN, PASSWORD, SERVICES, USERS
+from appproxy.demo.plan import CLIENT_ID, DOMAIN, PASSWORD
+from appproxy.demo.samples import USERS
 from tests.integration.support.browser import TIMEOUT_SECONDS, Browser, Page
 from tests.integration.support.case import ROOT
 from tests.integration.support.processes import wait_until
-from tests.systemd.applications import FIRST_PORT
+from tests.systemd.applications import FIRST_PORT, SERVICES
 from tests.systemd.machine import PATH, Machine
 
 EDGE: Final = "appproxy-edge"

@@ -10,17 +10,10 @@ from typing import Final
 
 from twisted.trial.unittest import SkipTest
 
+from appproxy.demo.active_directory.apache import USER, protected, server_conf
+from appproxy.demo.active_directory.packages import APPLICATION, missing_packages
 from tests.integration.support.active_directory.controller import DomainController, need_active_directory
 from tests.integration.support.processes import Running, free_port
-from tests.prepare import PACKAGES, find_command
-
-MODULES: Final = Path("/usr/lib/apache2/modules")
-NEEDED: Final = ("apache2", f"{MODULES}/mod_auth_gssapi.so")
-LOADED: Final = (
-    *("mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "headers", "include"),
-    *("alias", "mime", "env", "session", "session_cookie"),
-)
-USER: Final = "www-data"
 
 PAGE: Final = 'user=<!--#echo var="REMOTE_USER" --> auth=<!--#echo var="AUTH_TYPE" -->\n'
 
@@ -48,7 +41,7 @@ def need_application() -> None:
     @raise SkipTest: with the reason.
     """
     need_active_directory()
-    if lacking := [PACKAGES[each] for each in NEEDED if find_command(each) is None]:
+    if lacking := missing_packages(APPLICATION):
         raise SkipTest(f"not installed: {', '.join(lacking)}")
 
 
@@ -102,45 +95,15 @@ class KerberosApplication:
         shutil.chown(path, USER)
 
     def _config(self) -> str:
-        folder = self._folder
-        loaded = "".join(f"LoadModule {each}_module {MODULES}/mod_{each}.so\n" for each in LOADED)
-        return f"""ServerRoot {folder}
-ServerName intranet
-PidFile {folder}/apache.pid
-DefaultRuntimeDir {folder}
-Listen 127.0.0.1:{self.port}
-User {USER}
+        parts = "".join(self._part(name, keytab, special) for name, (keytab, special) in PARTS.items())
+        site = f"""User {USER}
 Group {USER}
-KeepAlive On
-KeepAliveTimeout 60
-MaxKeepAliveRequests 0
-{loaded}
-ErrorLog /dev/stderr
-LogLevel warn auth_gssapi:info
 LogFormat "%{{remote}}p %k \\"%r\\" %>s %u" test
 CustomLog {self.access_log} test
-StartServers 1
-ServerLimit 4
-ThreadsPerChild 64
-MaxRequestWorkers 256
-TypesConfig /dev/null
-AddType text/html .html
-DocumentRoot {folder}/htdocs
-<Directory {folder}/htdocs>
-Options +Includes
-AddOutputFilter INCLUDES .html
-Require all denied
-</Directory>
-AliasMatch "^/[a-z]+/.*$" {folder}/htdocs/index.html
-{"".join(self._part(name, keytab, special) for name, (keytab, special) in PARTS.items())}"""
+AliasMatch "^/[a-z]+/.*$" {self._folder}/htdocs/index.html
+{parts}"""
+        return server_conf(self._folder, self.port, site)
 
     def _part(self, name: str, keytab: str, special: str) -> str:
-        return f"""<Location "/{name}/">
-AuthType GSSAPI
-AuthName "Integrated Windows Authentication"
-GssapiCredStore keytab:{self._keytab(keytab)}
-{special}
-Require valid-user
-Header always set X-Remote-User "expr=%{{REMOTE_USER}}"
-</Location>
-"""
+        special = f'{special}\nHeader always set X-Remote-User "expr=%{{REMOTE_USER}}"'
+        return protected(f"/{name}/", self._keytab(keytab), special)

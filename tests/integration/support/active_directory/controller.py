@@ -18,42 +18,53 @@ from typing import Final
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.integration.support.active_directory.accounts import (
-    DOMAIN,
-    EVERYTHING,
-    PASSWORD,
-    REALM,
-    Wanted,
-    crowd,
+from appproxy.demo.active_directory.packages import CONTROLLER, missing_packages
+from appproxy.demo.active_directory.samba_dc import (
+    CHANGE_SECONDS,
+    FOLDERS,
+    HOST,
+    KERBEROS_PORT,
+    LDAP_PORT,
+    LDAPS_PORT,
+    PROVISION_SECONDS,
+    krb5_conf,
+    own_address,
+    own_wanted,
+    populate_command,
+    provision_command,
+    server_command,
+    smb_conf,
 )
+from tests.integration.support.active_directory.accounts import DOMAIN, EVERYTHING, Wanted, crowd
 from tests.integration.support.active_directory.relay import ADDRESS as RELAY_ADDRESS
 from tests.integration.support.active_directory.relay import Relay
 from tests.integration.support.case import WORK, shared
 from tests.integration.support.certificates import TestAuthority
 from tests.integration.support.processes import Running, answers, must_run
-from tests.prepare import PACKAGES, find_command
 
-NEEDED: Final = ("samba", "samba-tool", "/usr/share/samba/setup", "/usr/lib/python3/dist-packages/samba")
-DEBIANS_PYTHON: Final = "/usr/bin/python3"
-POPULATE: Final = Path(__file__).with_name("populate.py")
-HOST: Final = f"dc1.{DOMAIN}"
 ADMINISTRATOR: Final = f"Administrator@{DOMAIN}"
-KERBEROS_PORT, LDAP_PORT, LDAPS_PORT = 88, 389, 636
-CHANGE_SECONDS: Final = 300.0
-"""Seconds of work, but each change waits for the disk, which others may be busy with."""
-FOLDERS: Final = ("private", "state", "cache", "lock", "run", "log", "ncalrpc", "keytabs", "tls")
+__all__ = [
+    "ADMINISTRATOR",
+    "KERBEROS_PORT",
+    "LDAPS_PORT",
+    "LDAP_PORT",
+    "DomainController",
+    "active_directory",
+    "missing",
+    "need_active_directory",
+    "need_gssapi",
+    "use_krb5_config",
+]
 
 KEPT: Final = ("private", "state")
 """What a domain consists of."""
-PROVISION_SECONDS: Final = 300.0
-"""On a busy machine."""
 
 _serial = itertools.count()
 
 
 def missing() -> list[str]:
     """What keeps a controller from running here; nothing where it can."""
-    found = [f"package {PACKAGES[each]}" for each in NEEDED if find_command(each) is None]
+    found = [f"package {each}" for each in missing_packages(CONTROLLER)]
     return found if os.geteuid() == 0 else ["root, for LDAP's ports", *found]
 
 
@@ -91,68 +102,6 @@ def _restore(krb5_config: str | None) -> None:
         os.environ["KRB5_CONFIG"] = krb5_config
 
 
-def own_address() -> str:
-    """A loopback address that no other process's controllers have: Samba's LDAP ports cannot be chosen."""
-    number, pid = next(_serial), os.getpid()
-    return f"127.{64 + (pid >> 16) % 64 + 64 * (number % 2)}.{pid >> 8 & 255}.{pid & 255}"
-
-
-def krb5_conf(host: str, port: int) -> str:
-    """A client's settings, for a KDC there."""
-    return f"""[libdefaults]
-    default_realm = {REALM}
-    dns_lookup_realm = false
-    dns_lookup_kdc = false
-    dns_canonicalize_hostname = false
-    rdns = false
-    forwardable = true
-    udp_preference_limit = 1
-[realms]
-    {REALM} = {{
-        kdc = {host}:{port}
-    }}
-[domain_realm]
-    .{DOMAIN} = {REALM}
-    {DOMAIN} = {REALM}
-"""
-
-
-def smb_conf(folder: Path, address: str, certificate: Path, ca_file: Path) -> str:
-    """As strict about binds as Windows is by default: simple ones need TLS, SASL signing or TLS."""
-    return f"""[global]
-    netbios name = DC1
-    realm = {REALM}
-    workgroup = CORP
-    server role = active directory domain controller
-    server services = ldap, kdc
-    interfaces = {address}/8
-    bind interfaces only = yes
-    tls enabled = yes
-    tls cafile = {ca_file}
-    tls certfile = {certificate}
-    tls keyfile = {certificate}
-    ldap server require strong auth = allow_sasl_over_tls
-    include system krb5 conf = no
-    usershare path =
-    private dir = {folder}/private
-    state directory = {folder}/state
-    cache directory = {folder}/cache
-    lock directory = {folder}/lock
-    pid directory = {folder}/run
-    ncalrpc dir = {folder}/ncalrpc
-    binddns dir = {folder}/bind-dns
-    winbindd socket directory = {folder}/run/winbindd
-    ntp signd socket directory = {folder}/run/ntp_signd
-    log file = {folder}/log/samba.log
-[sysvol]
-    path = {folder}/state/sysvol
-    read only = no
-[netlogon]
-    path = {folder}/state/sysvol/{DOMAIN}/scripts
-    read only = no
-"""
-
-
 class DomainController:
     """
     A domain with all of L{EVERYTHING} in it.
@@ -163,6 +112,7 @@ class DomainController:
     @ivar ca_file: what clients of LDAP trust.
     @ivar certificate: with its name and address in it, and a relay's.
     @ivar krb5_config: for the environment variable C{KRB5_CONFIG}.
+    @ivar smb_conf_file: its own C{smb.conf}, for Samba's commands.
     @ivar process: while it runs.
     """
 
@@ -170,17 +120,17 @@ class DomainController:
 
     def __init__(self) -> None:
         """Make the domain and start it: some seconds."""
-        self.address = own_address()
+        self.address = own_address(os.getpid(), next(_serial))
         # Not below the run's folder: Apache's children, who are not root, have to get in.
         self.folder = Path(tempfile.mkdtemp(prefix="appproxy-test-"))
         self.folder.chmod(0o755)
-        for name in (*FOLDERS, f"state/sysvol/{DOMAIN}/scripts"):
+        for name in FOLDERS:
             (self.folder / name).mkdir(parents=True)
         self.authority = TestAuthority(self.folder / "tls")
         self.ca_file = self.authority.ca_file
         self.certificate = self.authority.issue(self.address, HOST, RELAY_ADDRESS)
         self.krb5_config = self.krb5_config_for(self.address, KERBEROS_PORT)
-        self._smb_conf = self.folder / "smb.conf"
+        self.smb_conf_file = self.folder / "smb.conf"
         self._write_smb_conf(self.certificate)
         try:
             self._provision()
@@ -221,8 +171,7 @@ class DomainController:
 
     def start(self, ports: Sequence[int] = (KERBEROS_PORT, LDAP_PORT, LDAPS_PORT)) -> None:
         """Start, and wait until these listen."""
-        command = ("samba", "-s", self._smb_conf, "--interactive", "--model=single", "--debug-stdout")
-        process = self.process = Running("samba", command, self.folder / "log")
+        process = self.process = Running("samba", server_command(self.smb_conf_file), self.folder / "log")
         for port in ports:
             process.wait_until(partial(answers, port, self.address), f"listens on {port}")
 
@@ -245,7 +194,7 @@ class DomainController:
 
     def change(self, wanted: Wanted) -> None:
         """Change the domain, whether it runs or not."""
-        command = (DEBIANS_PYTHON, POPULATE, self._smb_conf, self.folder / "keytabs")
+        command = populate_command(self.smb_conf_file, self.folder / "keytabs")
         must_run(command, stdin=json.dumps(wanted.as_dict()), seconds=CHANGE_SECONDS)
 
     def set_password(self, sam_account_name: str, password: str) -> None:
@@ -277,7 +226,7 @@ class DomainController:
 
     def _write_smb_conf(self, certificate: Path, *, tls: bool = True) -> None:
         text = smb_conf(self.folder, self.address, certificate, self.ca_file)
-        self._smb_conf.write_text(text if tls else text.replace("tls enabled = yes", "tls enabled = no"))
+        self.smb_conf_file.write_text(text if tls else text.replace("tls enabled = yes", "tls enabled = no"))
 
     def _provision(self) -> None:
         """
@@ -292,15 +241,10 @@ class DomainController:
         else:
             for name in KEPT:
                 shutil.copytree(kept / name, self.folder / name, symlinks=True, dirs_exist_ok=True)
-        # No task of Samba's that would register these names runs here; a client that binds with Kerberos
-        # asks for the name or address that it dials.
-        names = [f"ldap/{each}" for each in (HOST, f"{HOST}/{DOMAIN}", self.address)]
-        self.change(Wanted(service_names={"DC1$": names}, passwords={"Administrator": PASSWORD}))
+        self.change(own_wanted(self.address))
 
     def _make_domain(self) -> None:
-        command = ("samba-tool", "domain", "provision", "-s", self._smb_conf, "--quiet")
-        domain = (f"--realm={REALM}", "--domain=CORP", "--host-name=dc1", "--host-ip=127.0.0.1")
-        must_run((*command, *domain, "--server-role=dc", "--dns-backend=NONE"), seconds=PROVISION_SECONDS)
+        must_run(provision_command(self.smb_conf_file, "127.0.0.1"), seconds=PROVISION_SECONDS)
 
     def _keep(self, kept: Path) -> None:
         """All of it or, if another run does the same at this moment, nothing."""
