@@ -6,11 +6,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.tally import Tally
 from appproxy.observe.metrics import Metrics
 from appproxy.observe.series import Key
+from appproxy.sso.modes import SignOns
+
+if TYPE_CHECKING:
+    from appproxy.kerberos.tickets import Tickets
 
 
 class ConnectorNumbers:
@@ -41,6 +46,22 @@ class ConnectorNumbers:
         watch("catalog_revision", lambda: max((end.catalog.revision for end in supervisor.ends), default=0))
         watch("backend_connections", lambda: _connections(supervisor))
         watch("certificate_expiry_seconds", lambda: {("identity",): seconds_left()})
+
+    def watch_sign_on(self, sign_ons: SignOns, tickets: Tickets | None) -> None:
+        """
+        Read from here what becomes of sign-ons.
+
+        @param tickets: of Kerberos, where that is allowed.
+        """
+        self.metrics.count_from(
+            "sign_on_failures", lambda: {(cause,): count for cause, count in sign_ons.failures.items()}
+        )
+        if tickets is not None:
+            self.metrics.count_from(
+                "kerberos_tokens", lambda: {("kept",): tickets.hits, ("asked",): tickets.misses}
+            )
+            self.metrics.watch("kerberos_tickets", lambda: tickets.cached)
+            self.metrics.watch("kerberos_silent_realms", lambda: tickets.silent_realms)
 
 
 def _connections(supervisor: Supervisor) -> Mapping[Key, float]:

@@ -106,6 +106,7 @@ class ConnectorService(DaemonService):
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
         self._numbers.watch(supervisor, self._seconds_left)
+        self._numbers.watch_sign_on(sign_ons, self._means.tickets if self._means is not None else None)
         await self.start_metrics(
             settings.metrics.listen,
             self._numbers.metrics,

@@ -41,6 +41,8 @@ _COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "request_bytes": ("Body bytes.", ("application", "direction")),
     "refused": ("Requests and connections turned away.", ("reason",)),
     "sign_ins": ("Sign-ins that ended.", ("outcome",)),
+    "sign_on_failures": ("Requests that could not be signed on to their application.", ("cause",)),
+    "kerberos_tokens": ("Requests with a Kerberos token, by where its ticket was.", ("ticket",)),
     "tunnel_bytes": ("Bytes of tunnels.", ("direction",)),
     "tunnel_paused_seconds": ("Time for which tunnels waited for their peers to read.", ()),
     "log_lines_dropped": ("Lines of the log that found no room, or that the disk refused.", ()),
@@ -65,6 +67,8 @@ _GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "sessions": ("Sessions known to this process.", ()),
     "tunnels": ("Tunnels that are up.", ("connector_group",)),
     "tunnel_streams": ("Streams open in tunnels.", ("connector",)),
+    "kerberos_tickets": ("Users' tickets that are kept.", ()),
+    "kerberos_silent_realms": ("Realms whose KDC has missed the deadline, and not answered since.", ()),
     "backend_connections": ("Connections to applications.", ("application", "state")),
     "certificate_expiry_seconds": ("Seconds until a certificate ends.", ("name",)),
     "certificates_rejected": ("Certificate files that are of no use; older ones may be in use.", ()),
@@ -99,6 +103,8 @@ class Metrics(Collector):
         self.request_seconds, self.first_byte_seconds = served.request_seconds, served.first_byte_seconds
         self.backend_seconds, self.sso_seconds = served.backend_seconds, served.sso_seconds
         self.sign_ins = Counter()
+        self.sign_on_failures = Counter()
+        self.kerberos_tokens = Counter()
         self.tunnel_bytes = Counter()
         self.tunnel_paused_seconds = Counter()
         self.log_lines_dropped = Counter()

@@ -22,7 +22,7 @@ GAUGES = re.findall(
     """
     client_connections upgraded_connections sessions tunnels tunnel_streams backend_connections
     certificate_expiry_seconds certificates_rejected catalog_revision store_up reactor_lag_seconds
-    open_descriptors descriptor_limit memory_bytes
+    open_descriptors descriptor_limit memory_bytes kerberos_tickets kerberos_silent_realms
     """,
 )
 
@@ -40,6 +40,10 @@ NAMES: dict[str, set[str]] = {
     "sessions": set(),
     "tunnels": {"connector_group"},
     "tunnel_streams": {"connector"},
+    "sign_on_failures_total": {"cause"},
+    "kerberos_tokens_total": {"ticket"},
+    "kerberos_tickets": set(),
+    "kerberos_silent_realms": set(),
     "tunnel_bytes_total": {"direction"},
     "tunnel_paused_seconds_total": set(),
     "backend_connections": {"application", "state"},
@@ -96,6 +100,8 @@ class MetricsTests(SynchronousTestCase):
             )
         )
         metrics.sign_ins.add(("done",))
+        metrics.sign_on_failures.add(("kdc_timeout",))
+        metrics.kerberos_tokens.add(("kept",))
         metrics.tunnel_bytes.add(("in",), 7)
         metrics.tunnel_paused_seconds.add((), 0.5)
         metrics.log_lines_dropped.add(())

@@ -74,6 +74,12 @@ CASES: Final[Mapping[str, Mapping[str, Values]]] = {
         # Once is no alert.
         f'appproxy_probe_up{{{EDGE},application="wiki",connector="cork"}}': ("1x90", "1x85 0 1x5"),
     },
+    "AppProxyKerberosSilent": {f"appproxy_kerberos_silent_realms{{{CONNECTOR}}}": ("1x90", "0x90")},
+    "AppProxySignOnFailures": {
+        f'appproxy_sign_on_failures_total{{{CONNECTOR},cause="keytab_stale"}}': ("0+5x90", "0x90"),
+        # People whose accounts are of no use are no fault of anybody's.
+        f'appproxy_sign_on_failures_total{{{CONNECTOR},cause="user_disabled"}}': ("0x90", "0+5x90"),
+    },
     "AppProxyOverloaded": {f"appproxy_reactor_lag_seconds{{{EDGE}}}": ("1x90", "0.01x90")},
     "AppProxySignInFailures": {
         f'appproxy_sign_ins_total{{{EDGE},outcome="token_invalid"}}': ("0+5x90", "0+5x90"),
