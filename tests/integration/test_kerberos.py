@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
 from tests.integration.support.active_directory.accounts import INTRANET, REALM, STALE, UNLISTED
+from tests.integration.support.active_directory.application import KerberosApplication
 from tests.integration.support.kerberos_site import KerberosTestCase
+from tests.integration.support.marked_backend import MarkedBackend
 
 
 class SignOnTests(KerberosTestCase):
@@ -82,3 +89,35 @@ class RefusedTests(KerberosTestCase):
         )
         self.assert_refused(self.arrive("alice", "hr"), 502, "spn_not_listed")
         self.assert_refused(self.arrive("alice", "stale"), 502, "wrong_key")
+
+
+class WebSocketTests(KerberosTestCase):
+    """An application that asks for a ticket before it upgrades."""
+
+    def start_application(self) -> KerberosApplication:
+        """Behind it stands a server that says who came, and echoes."""
+        self.behind = MarkedBackend(self.folder / "behind")
+        self.start(self.behind.process)
+        return KerberosApplication(self.controller, self.behind.port)
+
+    def test_signed_on(self) -> None:
+        """An upgrade is signed on like every other request: the server behind sees whose it is."""
+        self.publish({"socket": {"part": "socket"}})
+        browser = self.site.browser()
+        self.arrive("bsmith", "socket", browser)
+        host = f"socket.{self.site.domain}"
+        context = ssl.create_default_context(cafile=self.site.authority.ca_file)
+        headers = {"Cookie": browser.jar.header(host, "/", secure=True), "X-Mark": "m1"}
+        with (
+            socket.create_connection(("127.0.0.1", self.site.port)) as raw,
+            connect(
+                f"wss://{host}:{self.site.port}/",
+                sock=raw,
+                ssl=context,
+                origin=Origin(self.site.url("socket", "")),
+                additional_headers=headers,
+            ) as messages,
+        ):
+            self.assertEqual(messages.recv(), f"bsmith@{REALM} m1")
+            messages.send("hello")
+            self.assertEqual(messages.recv(), "hello")

@@ -65,7 +65,7 @@ class KerberosTestCase(IntegrationTestCase):
         super().setUp()
         need_application()
         self.controller = active_directory()
-        self.application = KerberosApplication(self.controller)
+        self.application = self.start_application()
         self.start(self.application.process)
         self.site = Installation(self)
         self.site.environment["KRB5_CONFIG"] = str(self.krb5_config())
@@ -75,6 +75,10 @@ class KerberosTestCase(IntegrationTestCase):
         self.connector = self.site.start_connector(
             "hq", [f"127.0.0.1:{self.application.port}"], self.connector_settings()
         )
+
+    def start_application(self) -> KerberosApplication:
+        """What is published."""
+        return KerberosApplication(self.controller)
 
     def krb5_config(self) -> Path:
         """Where the connector finds its KDC."""

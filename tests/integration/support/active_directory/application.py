@@ -11,11 +11,14 @@ from typing import Final
 from twisted.trial.unittest import SkipTest
 
 from appproxy.demo.active_directory.apache import USER, protected, server_conf
-from appproxy.demo.active_directory.packages import APPLICATION, missing_packages
+from appproxy.demo.active_directory.packages import APPLICATION, MODULE_FOLDER, missing_packages
 from tests.integration.support.active_directory.controller import DomainController, need_active_directory
 from tests.integration.support.processes import Running, free_port
 
 PAGE: Final = 'user=<!--#echo var="REMOTE_USER" --> auth=<!--#echo var="AUTH_TYPE" -->\n'
+
+PROXYING: Final = ("proxy", "proxy_http", "proxy_wstunnel")
+"""Of Apache's modules, for what stands behind C{/socket/}."""
 
 KEYTABS: Final = {"own": ("svc-intranet", "svc-apps"), "stale": ("svc-stale",), "other": ("svc-hr",)}
 """The services whose keys the application has, by what a part of it is about."""
@@ -49,9 +52,10 @@ class KerberosApplication:
     """
     One page, which says who asked, in several parts of the application.
 
-    C{/app/} asks for a token with each request. In C{/bound/} the first one is good for its connection, as
-    with IIS's C{authPersistNonNTLM}; in C{/session/} a cookie replaces it. C{/local/} knows the user without
-    the realm. C{/stale/} has the service's key of before the last password, C{/other/} only another
+    C{/app/} asks for a token with each request. In C{/bound/} the first one is good for its connection,
+    as with IIS's C{authPersistNonNTLM}; in C{/session/} a cookie replaces it. C{/local/} knows the user
+    without the realm. C{/socket/} passes WebSockets on to another server, with the user in C{X-Remote-
+    User}. C{/stale/} has the service's key of before the last password, C{/other/} only another
     service's.
 
     @ivar process: it, for whoever watches and ends it.
@@ -60,8 +64,13 @@ class KerberosApplication:
         the request line, the status, the user.
     """
 
-    def __init__(self, controller: DomainController) -> None:
-        """Start it and wait until it answers."""
+    def __init__(self, controller: DomainController, socket_port: int = 0) -> None:
+        """
+        Start it and wait until it answers.
+
+        @param socket_port: of the server behind C{/socket/}; 0 for none.
+        """
+        self._socket_port = socket_port
         self.port = free_port()
         self.internal_url = f"http://127.0.0.1:{self.port}/"
         self._folder = controller.folder / f"apache-{self.port}"
@@ -96,6 +105,7 @@ class KerberosApplication:
 
     def _config(self) -> str:
         parts = "".join(self._part(name, keytab, special) for name, (keytab, special) in PARTS.items())
+        parts += self._socket() if self._socket_port else ""
         site = f"""User {USER}
 Group {USER}
 LogFormat "%{{remote}}p %k \\"%r\\" %>s %u" test
@@ -103,6 +113,12 @@ CustomLog {self.access_log} test
 AliasMatch "^/[a-z]+/.*$" {self._folder}/htdocs/index.html
 {parts}"""
         return server_conf(self._folder, self.port, site)
+
+    def _socket(self) -> str:
+        loaded = "".join(f"LoadModule {each}_module {MODULE_FOLDER}/mod_{each}.so\n" for each in PROXYING)
+        passed = f'ProxyPass "ws://127.0.0.1:{self._socket_port}/"'
+        user = 'RequestHeader set X-Remote-User "expr=%{REMOTE_USER}"'
+        return loaded + protected("/socket/", self._keytab("own"), f"{passed}\n{user}")
 
     def _part(self, name: str, keytab: str, special: str) -> str:
         special = f'{special}\nHeader always set X-Remote-User "expr=%{{REMOTE_USER}}"'
