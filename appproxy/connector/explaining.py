@@ -18,13 +18,13 @@ from appproxy.connector.dial import BackendError
 from appproxy.connector.first_page import FirstPage
 from appproxy.connector.first_page_verdict import ANSWER
 from appproxy.connector.opening import ExchangeServices
+from appproxy.connector.question import Question
 from appproxy.connector.served import Served
 from appproxy.httpwire.block import Blocks
 from appproxy.httpwire.heads import NO_BODY
 from appproxy.httpwire.wire_heads import pack_response
 from appproxy.model.principal import Principal
 from appproxy.sso.sign_on import Step
-from appproxy.transport.wheel import Timer
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.questions import principal_of
 from appproxy.tunnel.stream import Stream
@@ -75,19 +75,15 @@ def _first_failed(steps: Sequence[Step]) -> Step | None:
     return next((step for step in steps if step.outcome == "failed"), None)
 
 
-class Explanation:
+class Explanation(Question):
     """
     Waits for its turn, has the mode try its steps, calls the application, and answers.
-
-    Handles its stream: a L{appproxy.tunnel.handler.StreamHandler}.
     """
 
+    event = "explain"
+
     def __init__(self, services: ExchangeServices, stream: Stream, message: OpenMessage) -> None:
-        self._services = services
-        self._stream: Stream | None = stream
-        self._message = message
-        self._seconds = services.trails.seconds
-        self._timer: Timer | None = None
+        Question.__init__(self, services, stream, message)
         self._within = ""
         self._until = 0.0
         self._has_turn = False
@@ -101,28 +97,28 @@ class Explanation:
 
         @param headers: the question's.
         """
-        message, services, stream = self._message, self._services, self._stream
+        message, services, stream = self.message, self.services, self.stream
         assert stream is not None, "it was just opened"
         if services.catalog.revision < message.revision:
-            self._refuse("stale", f"catalog revision {message.revision} is not here yet")
+            self.refuse("stale", f"catalog revision {message.revision} is not here yet")
             return
         try:
             served = allowed(services.catalog, message.application)
             principal = principal_of(headers)
         except BackendError as problem:
-            self._refuse(problem.reason, problem.detail)
+            self.refuse(problem.reason, problem.detail)
             return
         except ValueError as problem:
-            self._refuse("bug", str(problem))
+            self.refuse("bug", str(problem))
             return
         if len(services.explaining.waiting) >= MAXIMUM_WAITING:
-            self._refuse("busy", f"{MAXIMUM_WAITING} others wait already")
+            self.refuse("busy", f"{MAXIMUM_WAITING} others wait already")
             return
         stream.handler = self
         patience = min(message.deadline_ms / 1000 or LONGEST_SECONDS, LONGEST_SECONDS)
         self._within = f"within {patience:g} s"
-        self._until = self._seconds() + patience
-        self._timer = services.wheel.add(patience, self._late)
+        self._until = self.seconds() + patience
+        self.timer = services.wheel.add(patience, self._late)
         turn = self._waiting = services.explaining.acquire()
         turn.addCallback(lambda _: self._my_turn(served, principal))
         turn.addErrback(self._went_wrong)
@@ -132,12 +128,12 @@ class Explanation:
     def _my_turn(self, served: Served, principal: Principal) -> None:
         self._waiting = None
         self._has_turn = True
-        if self._seconds() >= self._until:
+        if self.seconds() >= self._until:
             self._never_begun()
             return
         steps = served.sign_on.explain(principal)
         if steps is None:
-            self._answer(pack_response(404, NO_BODY, []))
+            self.answer(pack_response(404, NO_BODY, []))
             return
         self._waiting = steps
         steps.addCallback(lambda tried: self._tried(served, principal, tried))
@@ -145,14 +141,14 @@ class Explanation:
 
     def _tried(self, served: Served, principal: Principal, steps: list[Step]) -> None:
         self._waiting = None
-        if self._stream is None:
+        if self.stream is None:
             return
         failed = _first_failed(steps)
         if failed is not None:
             self._not_called(steps, failed)
             return
         self._steps = steps
-        page = self._page = FirstPage(served, principal, self._message, self._seconds, self._answered)
+        page = self._page = FirstPage(served, principal, self.message, self.seconds, self._answered)
         page.begin()
 
     def _not_called(self, steps: list[Step], failed: Step) -> None:
@@ -164,89 +160,34 @@ class Explanation:
         # The application's is the last one, however many there are.
         steps = [*self._steps[: MAXIMUM_STEPS - 1], step]
         content = explanation(steps)
-        self._answer(pack_response(200, len(content), []), content)
+        self.answer(pack_response(200, len(content), []), content)
         failed = _first_failed(steps)
-        self._log(*(("failed", f"{failed.name}: {failed.cause}") if failed is not None else ("ok", "")))
+        self.log(*(("failed", f"{failed.name}: {failed.cause}") if failed is not None else ("ok", "")))
 
     def _late(self) -> None:
-        self._timer = None
+        self.timer = None
         if self._page is not None:
             self._page.give_up(self._within)
         elif not self._has_turn:
             self._never_begun()
         else:
-            self._refuse("sso_timeout", f"the steps were not through {self._within}")
+            self.refuse("sso_timeout", f"the steps were not through {self._within}")
 
     def _never_begun(self) -> None:
-        self._refuse("busy", f"others were explained, and not through {self._within}")
+        self.refuse("busy", f"others were explained, and not through {self._within}")
 
     def _went_wrong(self, failure: Failure) -> None:
         """Our own mistake: it costs this explanation, and the edge is told of it as of a step."""
         self._waiting = None
-        if self._stream is None and failure.check(CancelledError):
+        if self.stream is None and failure.check(CancelledError):
             return
         _log.failure("{event}: explaining a sign-on", failure, event="bug", fault="ours")
         self._not_called([_BUG], _BUG)
 
-    # -- StreamHandler
-
-    def head(self, payload: bytes) -> None:
-        """An edge sends no heads."""
-
-    def data(self, data: bytes) -> None:
-        """A question has no body."""
-
-    def trailers(self, payload: bytes) -> None:
-        """A question has no body."""
-
-    def ended(self) -> None:
-        """It ended with its beginning."""
-
-    def upgraded(self) -> None:
-        """Only connectors say so."""
-
-    def times(self, payload: bytes) -> None:
-        """Only connectors say so."""
-
-    def writable(self, writable: bool) -> None:
-        """The answer is short."""
-
-    def reset(self, reason: str, detail: str) -> None:
-        """The edge waits no longer."""
-        self._let_go()
-
     # -- the end
 
-    def _answer(self, head: bytes, content: bytes = b"") -> None:
-        stream = self._let_go()
-        if stream is not None:
-            stream.head(head)
-            if content:
-                stream.write(content)
-            stream.end()
-
-    def _refuse(self, reason: str, detail: str) -> None:
-        stream = self._let_go()
-        if stream is not None:
-            stream.reset(reason, detail)
-            self._log(reason, detail)
-
-    def _log(self, outcome: str, detail: str) -> None:
-        _log.info(
-            "{event}: {application}: {outcome}: {detail}",
-            event="explain",
-            application=self._message.application,
-            transaction_id=self._message.transaction_id,
-            outcome=outcome,
-            detail=detail,
-        )
-
-    def _let_go(self) -> Stream | None:
-        """The stream, for the one who is to answer it; the rest ends, and the next one has its turn."""
-        stream, self._stream = self._stream, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def let_go(self) -> None:
+        """End what is under way; the next one has its turn."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
@@ -255,5 +196,4 @@ class Explanation:
             page.cancel()
         if self._has_turn:
             self._has_turn = False
-            self._services.explaining.release()
-        return stream
+            self.services.explaining.release()

@@ -17,6 +17,7 @@ from appproxy.connector.dial import BackendError
 from appproxy.connector.explaining import Explanation
 from appproxy.connector.opening import ExchangeServices
 from appproxy.connector.pool import SHARED
+from appproxy.connector.question import Question
 from appproxy.connector.request_head import request_head
 from appproxy.connector.served import Served
 from appproxy.httpwire.block import blocks_of
@@ -24,7 +25,6 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import field
 from appproxy.httpwire.heads import NO_BODY, End, ResponseHead
 from appproxy.httpwire.wire_heads import pack_response, unpack_request
-from appproxy.transport.wheel import Timer
 from appproxy.tunnel.handler import DEAF
 from appproxy.tunnel.messages import OpenMessage
 from appproxy.tunnel.stream import Stream
@@ -64,40 +64,36 @@ def _tell_trail(services: ExchangeServices, stream: Stream, transaction_id: str)
     stream.end()
 
 
-class Probe(AnswerListener):
+class Probe(AnswerListener, Question):
     """
     Asks an application's server for its first page's head, as nobody, on a connection of its own.
-
-    Handles its stream, too: a L{appproxy.tunnel.handler.StreamHandler}.
     """
 
+    event = "probe"
+
     def __init__(self, services: ExchangeServices, stream: Stream, message: OpenMessage) -> None:
-        self._services = services
-        self._stream: Stream | None = stream
-        self._message = message
-        self._seconds = services.trails.seconds
-        self._began = self._connected_at = self._answered_at = self._seconds()
+        Question.__init__(self, services, stream, message)
+        self._began = self._connected_at = self._answered_at = self.seconds()
         self._served: Served | None = None
         self._connection: BackendConnection | None = None
         self._dialling: Deferred[BackendConnection] | None = None
-        self._timer: Timer | None = None
         self._status = 0
 
     def begin(self) -> None:
         """Dial, or say why not."""
-        message, catalog = self._message, self._services.catalog
+        message, catalog = self.message, self.services.catalog
         if catalog.revision < message.revision:
-            self._fail("stale", f"catalog revision {message.revision} is not here yet")
+            self.refuse("stale", f"catalog revision {message.revision} is not here yet")
             return
         try:
             served = self._served = allowed(catalog, message.application)
         except BackendError as problem:
-            self._fail(problem.reason, problem.detail)
+            self.refuse(problem.reason, problem.detail)
             return
-        assert self._stream is not None
-        self._stream.handler = self
+        assert self.stream is not None
+        self.stream.handler = self
         self._patience = min(message.deadline_ms / 1000 or LONGEST_PROBE_SECONDS, LONGEST_PROBE_SECONDS)
-        self._timer = self._services.wheel.add(self._patience, self._late)
+        self.timer = self.services.wheel.add(self._patience, self._late)
         self._dialling = served.pool.connect()
         self._dialling.addCallbacks(self._connected, self._not_connected).addErrback(self.bug)
 
@@ -105,12 +101,12 @@ class Probe(AnswerListener):
 
     def _connected(self, connection: BackendConnection) -> None:
         self._dialling = None
-        served, message = self._served, self._message
+        served, message = self._served, self.message
         assert served is not None
-        if self._stream is None:
+        if self.stream is None:
             served.pool.release(connection, SHARED, clean=False)
             return
-        self._connected_at = self._seconds()
+        self._connected_at = self.seconds()
         self._connection = connection
         visitor = [field(b"User-Agent", b"appproxy-probe"), field(b"Accept", b"*/*")]
         path = served.backend.external_url.path.encode()
@@ -122,19 +118,19 @@ class Probe(AnswerListener):
 
     def _not_connected(self, failure: Failure) -> None:
         self._dialling = None
-        if self._stream is None and failure.check(CancelledError):
+        if self.stream is None and failure.check(CancelledError):
             return
         problem = failure.trap(BackendError) and failure.value
         assert isinstance(problem, BackendError)
-        self._fail(problem.reason, problem.detail)
+        self.refuse(problem.reason, problem.detail)
 
     def _late(self) -> None:
-        self._timer = None
+        self.timer = None
         within = f"within {self._patience:g} s"
         if self._connection is None:
-            self._fail("backend_refused", f"no connection {within}")
+            self.refuse("backend_refused", f"no connection {within}")
         else:
-            self._fail("backend_timeout", f"connected, but no answer {within}")
+            self.refuse("backend_timeout", f"connected, but no answer {within}")
 
     # -- AnswerListener
 
@@ -142,7 +138,7 @@ class Probe(AnswerListener):
         """What is asked for; interim answers say nothing."""
         if head.status >= 200:
             self._status = head.status
-            self._answered_at = self._seconds()
+            self._answered_at = self.seconds()
 
     def answer_end(self, end: End) -> None:
         """The application answers."""
@@ -151,72 +147,22 @@ class Probe(AnswerListener):
             (b"AppProxy-Answer-Ms", self._answered_at - self._connected_at),
         ]
         told = blocks_of([field(name, b"%.1f" % (seconds * 1000)) for name, seconds in times])
-        stream = self._let_go()
-        if stream is not None:
-            stream.head(pack_response(self._status, NO_BODY, told))
-            stream.end()
-        self._log("answered", str(self._status))
+        self.answer(pack_response(self._status, NO_BODY, told))
+        self.log("answered", str(self._status))
 
     def answer_failed(self, rule: str, started: bool) -> None:
         """It breaks off, or breaks the rules."""
-        self._fail("backend_protocol", "closed without an answer" if rule == "closed" else rule)
-
-    # -- StreamHandler
-
-    def head(self, payload: bytes) -> None:
-        """An edge sends no heads."""
-
-    def data(self, data: bytes) -> None:
-        """A question has no body."""
-
-    def trailers(self, payload: bytes) -> None:
-        """A question has no body."""
-
-    def ended(self) -> None:
-        """It ended with its beginning."""
-
-    def upgraded(self) -> None:
-        """Only connectors say so."""
-
-    def times(self, payload: bytes) -> None:
-        """Only connectors say so."""
-
-    def writable(self, writable: bool) -> None:
-        """The answer is a head."""
-
-    def reset(self, reason: str, detail: str) -> None:
-        """The edge waits no longer."""
-        self._let_go()
+        self.refuse("backend_protocol", "closed without an answer" if rule == "closed" else rule)
 
     # -- the end
 
     def bug(self, failure: Failure) -> None:
         """Our own mistake: it costs this probe."""
         _log.failure("{event}: a probe", failure, event="bug", fault="ours")
-        self._fail("bug", "")
+        self.refuse("bug", "")
 
-    def _fail(self, reason: str, detail: str) -> None:
-        stream = self._let_go()
-        if stream is not None:
-            stream.reset(reason, detail)
-            self._log(reason, detail)
-
-    def _log(self, outcome: str, detail: str) -> None:
-        _log.info(
-            "{event}: {application}: {outcome}: {detail}",
-            event="probe",
-            application=self._message.application,
-            transaction_id=self._message.transaction_id,
-            outcome=outcome,
-            detail=detail,
-        )
-
-    def _let_go(self) -> Stream | None:
-        """The stream, for the one who is to answer it; everything else is closed."""
-        stream, self._stream = self._stream, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def let_go(self) -> None:
+        """Close what is open."""
         dialling, self._dialling = self._dialling, None
         if dialling is not None:
             dialling.cancel()
@@ -224,4 +170,3 @@ class Probe(AnswerListener):
         if connection is not None and self._served is not None:
             connection.finish()
             self._served.pool.release(connection, SHARED, clean=False)
-        return stream
