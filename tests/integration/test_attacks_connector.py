@@ -15,8 +15,8 @@ from tests.corpus.cases import TUNNEL_REQUESTS
 from tests.integration.support.attacked import attacked
 from tests.integration.support.case import shared
 from tests.integration.support.processes import Running, wait_until
-from tests.integration.support.stolen import MachineTestCase, StolenRelay
-from tests.tunnel.support import Recorder, stream_of
+from tests.integration.support.stolen import Answered, MachineTestCase, StolenRelay
+from tests.tunnel.support import stream_of
 
 
 def _steal() -> tuple[tuple[StolenRelay, Running], Callable[[], object]]:
@@ -63,7 +63,7 @@ class StolenRelayTests(MachineTestCase):
         }
         return Backend.model_validate({**usual, **more})
 
-    def assert_refused(self, recorder: Recorder, *reasons: str) -> None:
+    def assert_refused(self, recorder: Answered, *reasons: str) -> None:
         """Nothing was done."""
         self.assertEqual(recorder.calls[-1][0], "reset", recorder.calls)
         self.assertIn(recorder.calls[-1][1], reasons)

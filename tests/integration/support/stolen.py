@@ -128,6 +128,13 @@ def _talk(session: TunnelSession, tunnel: ssl.SSLSocket, done: Callable[[], bool
         session.receive(data)
 
 
+class Answered(Recorder):
+    """What a stolen relay is answered."""
+
+    def times(self, payload: bytes) -> None:
+        """How long it took tells nothing."""
+
+
 class StolenRelay:
     """
     A relay in an attacker's hands: its certificate is good, and it says what it likes.
@@ -174,9 +181,9 @@ class StolenRelay:
 
     def ask(
         self, application: str, head: bytes, number: int = 0, claims: bytes = b"", body: int = NO_BODY
-    ) -> Recorder:
+    ) -> Answered:
         """Open a stream, and wait for its end."""
-        recorder = Recorder()
+        recorder = Answered()
         message = request(head, body, number=number, claims=claims, application=application)
         stream = self.session.open(replace(message, revision=self.revision), recorder)
         if body != NO_BODY:
@@ -184,13 +191,13 @@ class StolenRelay:
         self.until_over(recorder)
         return recorder
 
-    def begin(self, application: str, head: bytes, body: int, data: bytes) -> Recorder:
+    def begin(self, application: str, head: bytes, body: int, data: bytes) -> Answered:
         """
         Begin a request.
 
         @param body: as long as it is said to be.
         """
-        recorder = Recorder()
+        recorder = Answered()
         message = request(head, body, application=application)
         recorder.stream = self.session.open(replace(message, revision=self.revision), recorder)
         recorder.stream.write(data)
@@ -201,7 +208,7 @@ class StolenRelay:
         """Send what there is to send."""
         self.until(lambda: not self.session.pending_output)
 
-    def until_over(self, recorder: Recorder) -> None:
+    def until_over(self, recorder: Answered) -> None:
         """Wait for the end of a request."""
         self.until(lambda: bool(recorder.calls) and recorder.calls[-1][0] in ("reset", "ended"))
 
