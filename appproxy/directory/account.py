@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from appproxy.directory.values import (
@@ -167,7 +168,7 @@ class Account:
             realm_of(entry.distinguished_name),
         )
 
-    @property
+    @cached_property
     def sids(self) -> frozenset[str]:
         """The account's own and its groups' identifiers: what a rule may name."""
         return self.groups | {self.sid}
@@ -192,7 +193,7 @@ class Account:
         """ "Account is sensitive and cannot be delegated"."""
         return bool(self.control & AccountControl.NOT_DELEGATED)
 
-    @property
+    @cached_property
     def protected(self) -> bool:
         """A member of Protected Users of any domain."""
         return any(relative_id(each) == PROTECTED_USERS for each in self.groups)

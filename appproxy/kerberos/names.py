@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from appproxy.model.principal import Principal
@@ -40,6 +41,12 @@ MAXIMUM_UPN: Final = 1024
 MAXIMUM_SAM: Final = 256
 """What Active Directory stores; users have at most 20."""
 
+_NAMES_REMEMBERED: Final = 4096
+"""
+That were found safe, so that they need not be looked at with each request: of as many users as have tickets.
+A name is a few dozen bytes, and a few KiB at most.
+"""
+
 _SEPARATORS: Final = frozenset("/\\@")
 _FORBIDDEN_IN_SAM: Final = frozenset('"[]:;|=+*?<>,')
 """Which Windows allows in no account name ([MS-SAMR], section 3.1.1.6), with L{_SEPARATORS}."""
@@ -56,23 +63,30 @@ def look_up_for(principal: Principal, identity: LoginIdentity) -> LookUp:
 
     @raise NameRefused: if the user lacks that name, or it is not safe.
     """
-    upn = principal.user_principal_name
+    return _look_up(
+        principal.user_principal_name,
+        principal.on_premises_user_principal_name,
+        principal.on_premises_sam_account_name,
+        identity,
+    )
+
+
+@lru_cache(_NAMES_REMEMBERED)
+def _look_up(upn: str, on_premises_upn: str, on_premises_sam: str, identity: LoginIdentity) -> LookUp:
     if _GUEST.search(upn):
         return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
     match identity:
         case "user_principal_name":
             return LookUp(LookUpKind.user_principal_name, check_upn(upn, "user_principal_name"))
         case "on_premises_user_principal_name":
-            return LookUp(LookUpKind.on_premises_user_principal_name, _on_premises_upn(principal))
+            return LookUp(LookUpKind.on_premises_user_principal_name, _on_premises_upn(on_premises_upn))
         case "user_principal_username":
             return _user_part(check_upn(upn, "user_principal_name"), "user_principal_name")
         case "on_premises_user_principal_username":
-            return _user_part(_on_premises_upn(principal), "on_premises_user_principal_name")
+            return _user_part(_on_premises_upn(on_premises_upn), "on_premises_user_principal_name")
         case "on_premises_sam_account_name":
             name = "on_premises_sam_account_name"
-            return LookUp(
-                LookUpKind.sam_account_name, check_sam(principal.on_premises_sam_account_name, name)
-            )
+            return LookUp(LookUpKind.sam_account_name, check_sam(on_premises_sam, name))
 
 
 def is_answer(asked: LookUp, found: str) -> bool:
@@ -85,8 +99,8 @@ def is_answer(asked: LookUp, found: str) -> bool:
     return unicodedata.normalize("NFC", found).lower() == asked.value.lower()
 
 
-def _on_premises_upn(principal: Principal) -> str:
-    return check_upn(principal.on_premises_user_principal_name, "on_premises_user_principal_name")
+def _on_premises_upn(value: str) -> str:
+    return check_upn(value, "on_premises_user_principal_name")
 
 
 def _user_part(upn: str, what: str) -> LookUp:
@@ -131,6 +145,7 @@ def check_sam(value: str, what: str) -> str:
     return value
 
 
+@lru_cache(_NAMES_REMEMBERED)
 def account_principal(sam_account_name: str, realm: str) -> str:
     """
     The Kerberos name of an account that the directory named.

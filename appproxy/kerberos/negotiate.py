@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from appproxy.kerberos.spnego import MAXIMUM_TOKEN_BYTES, SpnegoError
@@ -33,7 +33,7 @@ def read_challenges(values: Iterable[bytes]) -> bytes | None:
     """
     found: bytes | None = None
     for value in values:
-        for item in _ITEM.findall(value):
+        for item in _items(value):
             challenge = _CHALLENGE.fullmatch(item.strip(b" \t"))
             if challenge is None:
                 continue
@@ -42,6 +42,11 @@ def read_challenges(values: Iterable[bytes]) -> bytes | None:
                 raise SpnegoError("there are two Negotiate tokens")
             found = found or token
     return found
+
+
+def _items(value: bytes) -> Sequence[bytes]:
+    # The answer to a ticket is the only one in its header, and comes with each request.
+    return _ITEM.findall(value) if b"," in value or b'"' in value else (value,)
 
 
 def _read_token(text: bytes) -> bytes:
