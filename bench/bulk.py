@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.browser import compose
-from bench.origin import GIB, Origin
+from bench.origin import GIB
 from bench.processes import BenchError, CpuMeter, CpuReading
-from bench.system import System
+from bench.system import Application, System
 
 _SECONDS: Final = 120.0
 _TOLD: Final = '{"status": %{http_code}, "bytes": %{size_download}, "seconds": %{time_total}}'
@@ -47,7 +47,7 @@ class Bulk:
         return sum(self.cpu_per_gib.values())
 
 
-def download(system: System, origin: Origin) -> Bulk:
+def download(system: System, origin: Application) -> Bulk:
     """
     Fetch 1 GiB through a system, with curl.
 

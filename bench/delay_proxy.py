@@ -40,6 +40,8 @@ SEGMENT: Final = 1460
 
 _PATIENCE: Final = 10.0
 
+Address = tuple[str, int]
+
 
 class Lane:
     """
@@ -115,14 +117,14 @@ class Flow:
 
 class DelayProxy:
     """
-    A line from some ports of 127.0.0.1 to others.
+    A line from some ports of 127.0.0.1 to others, there or at other addresses.
     """
 
     def __init__(self, shape: LineShape, loop: asyncio.AbstractEventLoop) -> None:
         self._up, self._down = (Lane(shape.bottleneck(), loop) for _ in range(2))
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def serve(self, port: int, target: int) -> None:
+    async def serve(self, port: int, target: Address) -> None:
         """Accept on one port, and lead to the other, for ever."""
         listener = _small(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -135,7 +137,7 @@ class DelayProxy:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
-    async def _carry(self, near: socket.socket, target: int) -> None:
+    async def _carry(self, near: socket.socket, target: Address) -> None:
         """One connection, from its beginning to its end."""
         far = _small(socket.socket())
         with near, far:
@@ -147,7 +149,7 @@ class DelayProxy:
             except* OSError:
                 pass  # Either side broke it off: both are closed now.
 
-    async def _connect(self, near: socket.socket, far: socket.socket, target: int) -> None:
+    async def _connect(self, near: socket.socket, far: socket.socket, target: Address) -> None:
         """
         The handshake costs a round trip too.
 
@@ -158,7 +160,7 @@ class DelayProxy:
             each.setblocking(False)
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.sleep(self._up.bottleneck.delay + self._down.bottleneck.delay)
-        await asyncio.wait_for(loop.sock_connect(far, ("127.0.0.1", target)), _PATIENCE)
+        await asyncio.wait_for(loop.sock_connect(far, target), _PATIENCE)
 
 
 def _small(sock: socket.socket) -> socket.socket:
@@ -169,20 +171,26 @@ def _small(sock: socket.socket) -> socket.socket:
     return sock
 
 
-async def _serve(shape: LineShape, routes: Sequence[tuple[int, int]]) -> None:
+async def _serve(shape: LineShape, routes: Sequence[tuple[int, Address]]) -> None:
     proxy = DelayProxy(shape, asyncio.get_running_loop())
     await asyncio.gather(*(proxy.serve(port, target) for port, target in routes))
 
 
-def _route(text: str) -> tuple[int, int]:
+def read_route(text: str) -> tuple[int, Address]:
+    """
+    Where to listen, and where to lead to: C{PORT:TARGET} or C{PORT:ADDRESS:TARGET}.
+
+    @raise ValueError: if it is neither.
+    """
     port, _, target = text.partition(":")
-    return int(port), int(target)
+    address, _, target_port = target.rpartition(":")
+    return int(port), (address or "127.0.0.1", int(target_port))
 
 
 def main() -> None:
     """Until it is killed."""
     parser = argparse.ArgumentParser(prog="python -m bench.delay_proxy")
-    parser.add_argument("routes", nargs="+", type=_route, metavar="PORT:TARGET")
+    parser.add_argument("routes", nargs="+", type=read_route, metavar="PORT:[ADDRESS:]TARGET")
     add_shape(parser)
     options = parser.parse_args()
     asyncio.run(_serve(shape_of(options), options.routes))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.browser import CLOSE_EVERY, compose, write_requests
-from bench.origin import SIZES, Origin
+from bench.origin import SIZES
 from bench.processes import BenchError, CpuMeter, CpuReading
-from bench.system import System
+from bench.system import Application, System
 
 SCRIPT: Final = Path(__file__).with_name("browser.lua")
 ALLOWED_FAILURES: Final = 0.001
@@ -131,7 +131,7 @@ def check(wrk: Wrk, case: Case, asked_of_origin: int) -> None:
         raise BenchError(f"{case.label}: {problem}")
 
 
-def measure(system: System, case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
+def measure(system: System, case: Case, origin: Application, folder: Path, seconds: int) -> Sample:
     """
     Put a system under load.
 
@@ -144,7 +144,7 @@ def measure(system: System, case: Case, origin: Origin, folder: Path, seconds: i
     return _sample(f"https://{authority}/", file, case, origin, seconds, meter)
 
 
-def measure_directly(case: Case, origin: Origin, folder: Path, seconds: int) -> Sample:
+def measure_directly(case: Case, origin: Application, folder: Path, seconds: int) -> Sample:
     """The same load put on the origin itself, without TLS: what there is to add to."""
     authority = f"origin.localhost:{origin.port}"
     file = _requests(folder, case, authority, ())
@@ -162,7 +162,7 @@ def _requests(folder: Path, case: Case, authority: str, cookies: Sequence[str]) 
     return file
 
 
-def _sample(url: str, file: Path, case: Case, origin: Origin, seconds: int, meter: CpuMeter) -> Sample:
+def _sample(url: str, file: Path, case: Case, origin: Application, seconds: int, meter: CpuMeter) -> Sample:
     before = origin.requests()
     output = run_wrk(url, file, case.connections, seconds)
     reading = meter.read()

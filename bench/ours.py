@@ -108,6 +108,10 @@ class Ours:
             "log": {"format": "json", "file": log},
         }
 
+    def environment(self, daemon: Daemon) -> Mapping[str, str]:
+        """What stands in a daemon's environment besides what stands in this process's."""
+        return {}
+
     def write(self, name: str, settings: Settings) -> Path:
         """A configuration file."""
         path = self._folder / f"{name}.toml"
@@ -117,7 +121,8 @@ class Ours:
     def _sign_in(self) -> None:
         state = self._folder / "edge"
         state.mkdir(mode=0o700, exist_ok=True)
-        self.cookies = make_sessions(state / "store.sqlite3", state / "store.key", self._sessions, self.host)
+        made = make_sessions(state / "store.sqlite3", state / "store.key", self._sessions, self.host)
+        self.cookies = made[self.host]
 
     def _edge_settings(self, certificate: Certificate) -> dict[str, Any]:
         state = self._folder / "edge"
@@ -170,7 +175,8 @@ class Ours:
 
     def _start_daemon(self, daemon: Daemon, settings: Settings) -> None:
         config = self.write(daemon, settings)
-        process = Process(daemon, self._command(daemon, config), self._folder / daemon)
+        command = self._command(daemon, config)
+        process = Process(daemon, command, self._folder / daemon, self.environment(daemon))
         self._started[daemon] = process
         log: Path = settings["log"]["file"]
         process.wait_until(lambda: log.exists() and _READY in log.read_text(), "was ready")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from typing import Final
+import signal
+from typing import Any, Final
 
 from bench.latencies import in_milliseconds
 from bench.requests import SECONDS, Target, check_status, client_context, read_target
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
+END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -23,7 +24,8 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 class Paced:
     """
-    @ivar latencies: seconds from when a request was due until its answer was complete.
+    @ivar due: when requests were due, on the monotonic clock, in the order of their answers.
+    @ivar latencies: of the same: seconds from when a request was due until its answer was complete.
     @ivar lateness: seconds from when a request was due until the client got to it.
     @ivar opened: connections made.
     """
@@ -33,12 +35,14 @@ class Paced:
         self._request = target.request()
         self._context = client_context()
         self._idle: list[Connection] = []
+        self.due: list[float] = []
         self.latencies: list[float] = []
         self.lateness: list[float] = []
         self.opened = 0
+        self._stopping = False
 
     async def run(self, rate: float, seconds: float) -> None:
-        """Send C{rate} requests a second, and wait for the last answer."""
+        """Send C{rate} requests a second until L{stop}, at most so long; then wait for the last answer."""
         await self._ask_once()
         loop = asyncio.get_running_loop()
         start = loop.time() + 1 / rate
@@ -46,7 +50,13 @@ class Paced:
             for number in range(int(rate * seconds)):
                 due = start + number / rate
                 await asyncio.sleep(due - loop.time())
+                if self._stopping:
+                    break
                 tasks.create_task(self._measure(due))
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stopping = True
 
     async def _ask_once(self) -> None:
         """The first request makes a connection, and is not counted."""
@@ -59,6 +69,7 @@ class Paced:
         self.lateness.append(loop.time() - due)
         connection = self._idle.pop() if self._idle else await self._connection()
         await asyncio.wait_for(self._exchange(connection), SECONDS)
+        self.due.append(due)
         self.latencies.append(loop.time() - due)
         self._idle.append(connection)
 
@@ -72,7 +83,7 @@ class Paced:
     async def _exchange(self, connection: Connection) -> None:
         reader, writer = connection
         writer.write(self._request)
-        head = await reader.readuntil(_END_OF_HEAD)
+        head = await reader.readuntil(END_OF_HEAD)
         check_status(head)
         await reader.readexactly(length_of(head))
 
@@ -89,17 +100,29 @@ def length_of(head: bytes) -> int:
     raise RuntimeError(f"an answer without a length: {head[:300]!r}")
 
 
+async def _run(paced: Paced, rate: float, seconds: float) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, paced.stop)
+    await paced.run(rate, seconds)
+
+
 def main() -> None:
     """Ask, and tell."""
     parser = argparse.ArgumentParser(prog="python -m bench.paced")
     parser.add_argument("target")
     parser.add_argument("--rate", type=float, default=10.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--each", action="store_true", help="tell when each was due, and how long it took")
     options = parser.parse_args()
     paced = Paced(read_target(options.target))
-    asyncio.run(paced.run(options.rate, options.seconds))
+    asyncio.run(_run(paced, options.rate, options.seconds))
     late = in_milliseconds(paced.lateness)
-    result = {**in_milliseconds(paced.latencies), "late_p99_ms": late["p99_ms"], "connections": paced.opened}
+    result: dict[str, Any] = {
+        **in_milliseconds(paced.latencies),
+        "late_p99_ms": late["p99_ms"],
+        "connections": paced.opened,
+    }
+    if options.each:
+        result["each"] = list(zip(paced.due, paced.latencies, strict=True))
     print(json.dumps(result))
 
 

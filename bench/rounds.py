@@ -15,10 +15,9 @@ from typing import Final
 from bench.browser import REQUESTS
 from bench.bulk import Bulk, download
 from bench.load import Case, Sample, measure, measure_directly
-from bench.origin import Origin
 from bench.pace import pace
 from bench.processes import BenchError, peak_memory
-from bench.system import System
+from bench.system import Application, System
 
 DIRECT: Final = "origin alone"
 """How tables call the load on the origin itself, without anything before it."""
@@ -51,7 +50,7 @@ class Rounds:
     @ivar measured: what came out so far.
     """
 
-    def __init__(self, folder: Path, origin: Origin, systems: Sequence[System]) -> None:
+    def __init__(self, folder: Path, origin: Application, systems: Sequence[System]) -> None:
         self._folder = folder
         self._origin = origin
         self._systems = systems
@@ -160,7 +159,7 @@ def tell(message: str) -> None:
 
 @contextmanager
 def running(
-    folder: Path, origin: Origin, needed: Sequence[System], welcome: Sequence[System] = ()
+    folder: Path, origin: Application, needed: Sequence[System], welcome: Sequence[System] = ()
 ) -> Iterator[Rounds]:
     """
     Start everything; in the end, stop it, whatever happened.

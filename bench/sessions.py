@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,28 +65,28 @@ def user(number: int) -> Principal:
     )
 
 
-def make_sessions(store: Path, key: Path, count: int, host: str) -> list[str]:
+def make_sessions(store: Path, key: Path, count: int, *hosts: str) -> Mapping[str, list[str]]:
     """
     Sign people in, each once.
 
     @param store: the SQLite file, which is not there yet.
     @param key: the store's key file; made if there is none.
-    @param host: the application's, where the cookies are good.
-    @return: the C{Cookie} header's value of each session.
+    @param hosts: the applications', where the cookies are good.
+    @return: by host, the C{Cookie} header's value of each session.
     """
     # In memory first: signing in waits for the disk, which is not what is measured.
     folder = scratch(count * _BYTES)
     try:
         made = folder / "store"
-        command = (sys.executable, "-m", "bench.sessions", str(made), str(key), str(count), host)
-        cookies: list[str] = json.loads(run(command, environment=_FIND_US, seconds=_SECONDS))
+        command = (sys.executable, "-m", "bench.sessions", str(made), str(key), str(count), *hosts)
+        cookies: dict[str, list[str]] = json.loads(run(command, environment=_FIND_US, seconds=_SECONDS))
         shutil.move(made, store)
     finally:
         shutil.rmtree(folder)
     return cookies
 
 
-async def _main(reactor: Any, store_path: str, key_path: str, count: int, host: str) -> None:
+async def _main(reactor: Any, store_path: str, key_path: str, count: int, hosts: Sequence[str]) -> None:
     store = await SqliteStore.open(store_path, reactor)
     sealer = Sealer(load_or_make_key(Path(key_path)))
     keyring = Keyring(store, sealer, reactor, Lifetimes.maximum_lifetime)
@@ -96,7 +96,7 @@ async def _main(reactor: Any, store_path: str, key_path: str, count: int, host: 
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
         ids += await gatherResults([sessions.create(user(number), tokens()) for number in numbers])
-    json.dump(_cookies(sessions, ids, host), sys.stdout)
+    json.dump({host: _cookies(sessions, ids, host) for host in hosts}, sys.stdout)
     sessions.stop()
     await store.close()
 
@@ -112,8 +112,8 @@ def _cookies(sessions: Sessions, ids: Sequence[str], host: str) -> list[str]:
     return [f"{name}={sessions.cookie(each, host.encode()).decode()}" for each in ids]
 
 
-def _react(reactor: Any, store: str, key: str, count: str, host: str) -> Deferred[None]:
-    return ensureDeferred(_main(reactor, store, key, int(count), host))
+def _react(reactor: Any, store: str, key: str, count: str, *hosts: str) -> Deferred[None]:
+    return ensureDeferred(_main(reactor, store, key, int(count), hosts))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,32 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
+class Application(Protocol):
+    """
+    What is behind all systems.
+
+    @ivar port: where it speaks plain HTTP, on 127.0.0.1.
+    """
+
+    port: int
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+
+    def stop(self) -> None:
+        """End it; it may be called again, and without a start."""
+
+    def pids(self) -> Sequence[int]:
+        """Its processes."""
+
+    def requests(self) -> int:
+        """
+        How many requests it has been asked so far, this one included.
+
+        An answer that came from anybody else, such as a redirect to a sign-in page, is not among them.
+        """
+
+
 class System(Protocol):
     """
     One way from a client to the origin, to be measured.

@@ -287,6 +287,6 @@ def sign_in(site: Installation, count: int) -> list[Person]:
     state = site.folder / "edge"
     state.mkdir(mode=0o700)
     host = f"{APPLICATION}.{site.domain}"
-    cookies = make_sessions(state / "store.sqlite3", state / "store.key", count, host)
+    cookies = make_sessions(state / "store.sqlite3", state / "store.key", count, host)[host]
     names = (user(number).user_principal_name for number in range(count))
     return [Person(name, cookie) for name, cookie in zip(names, cookies, strict=True)]

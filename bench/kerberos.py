@@ -1,0 +1,173 @@
+"""
+What Kerberos sign-on costs: a request once the user's ticket is at hand, and 500 users who come at once
+while the KDC is 50 ms away.
+
+The same edge and connector serve two applications of one Apache: one asks nobody who they are, the other
+checks a ticket with each request and proves itself, as Windows' servers do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from bench.burst import write_people
+from bench.clients import ENVIRONMENT, call, last_line, module
+from bench.domain import Domain, prepare
+from bench.figures import noise
+from bench.kerberos_origin import KerberosOrigin
+from bench.kerberos_ours import KerberosOurs
+from bench.latencies import in_milliseconds
+from bench.processes import Process
+from bench.requests import Target
+from bench.rounds import Measured, Rounds, running, tell
+from bench.rows import MAIN_CASE, load_rows
+from bench.section import Values, table
+
+USERS: Final = 100
+"""At work at the same time, each with backend connections of their own."""
+
+CROWD: Final = 500
+"""Who come at once."""
+
+ALLOWED_MICROSECONDS: Final = 200.0
+"""By how much a request may cost more CPU in edge and connector than one without sign-on."""
+
+PLAIN_RATE: Final = 100.0
+"""Requests a second to the other application, while the crowd comes."""
+
+_ROUNDS: Final = 3
+_SECONDS: Final = 3
+_LEAD_IN: Final = 1
+_BEFORE_SECONDS: Final = 10.0
+_LONGEST_SECONDS: Final = 120.0
+_PATH: Final = "/1k/file"
+
+
+def run(folder: Path) -> Values:
+    """Measure both: about a minute and a half."""
+    prepare()
+    with ExitStack() as stops:
+        domain = Domain()
+        stops.callback(domain.stop)
+        tell("making an Active Directory")
+        domain.start(USERS + CROWD)
+        origin = KerberosOrigin(domain)
+        ours = KerberosOurs(folder / "ours", origin, domain, USERS, CROWD)
+        with running(folder, origin, [ours, ours.plain]) as rounds:
+            return {**_cost(folder, rounds, ours), "crowd": _crowd(folder, ours)}
+
+
+def _cost(folder: Path, rounds: Rounds, ours: KerberosOurs) -> Values:
+    """What a request costs whose user's ticket is at hand."""
+    # As wrk sees it, whoever waits for a ticket for two seconds has no answer.
+    _come(folder / "users.json", ours, ours.cookies)
+    rounds.warm_up()
+    rounds.load(MAIN_CASE, _ROUNDS, _SECONDS, [ours.plain.name, ours.name], lead_in=_LEAD_IN)
+    return cost(load_rows(rounds.measured), rounds.measured)
+
+
+def cost(rows: Sequence[Values], measured: Measured) -> Values:
+    """
+    The difference, and whether it is allowed.
+
+    @param rows: of L{load_rows}: one with tickets, one without.
+    """
+    by_name = {row["system"]: row for row in rows}
+    added = by_name[KerberosOurs.name]["cpu_us"] - by_name["none"]["cpu_us"]
+    foreign, spreads = ([row[key] for row in rows] for key in ("foreign_cpu", "cpu_spread"))
+    return {
+        "rows": list(rows),
+        "added_us": added,
+        "allowed_us": ALLOWED_MICROSECONDS,
+        "reached": added <= ALLOWED_MICROSECONDS,
+        "noise": noise(foreign, spreads, measured.paces),
+    }
+
+
+def _crowd(folder: Path, ours: KerberosOurs) -> Values:
+    """Users without tickets, all at once, at a connector without any; others go on with their work."""
+    tell(f"{len(ours.others)} users come at once")
+    ours.restart_connector()
+    plain = Target(ours.port, ours.plain.host, _PATH, ours.plain.cookies[0])
+    options = (plain.write(folder / "plain.json"), f"--rate={PLAIN_RATE}", f"--seconds={_LONGEST_SECONDS}")
+    process = Process("paced", (*module("bench.paced"), *options, "--each"), folder, ENVIRONMENT)
+    try:
+        time.sleep(_BEFORE_SECONDS)
+        burst = _come(folder / "crowd.json", ours, ours.others)
+    finally:
+        process.stop()
+    found = last_line(process.text)
+    return {
+        **burst,
+        "late_p99_ms": found["late_p99_ms"],
+        **around(found["each"], burst["begin"], burst["end"]),
+    }
+
+
+def _come(file: Path, ours: KerberosOurs, cookies: Sequence[str]) -> Values:
+    """Each asks once, all at the same time."""
+    return call("bench.burst", write_people(file, Target(ours.port, ours.host, _PATH), cookies))
+
+
+def around(each: Sequence[tuple[float, float]], begin: float, end: float) -> Values:
+    """
+    How long requests took that were due before something, and during it.
+
+    @param each: when it was due, and seconds that it took.
+    """
+    before = [latency for due, latency in each if due < begin]
+    during = [latency for due, latency in each if begin <= due <= end]
+    return {"plain_before": in_milliseconds(before), "plain_during": in_milliseconds(during)}
+
+
+def lines(results: Mapping[str, Any]) -> list[str]:
+    """What L{run} found, as two tables of a document."""
+    noisy = [f"**Not a quiet run: {results['noise']}.**", ""] if results["noise"] else []
+    return [*noisy, *_cost_lines(results), "", *_crowd_lines(results["crowd"])]
+
+
+def _cost_lines(results: Mapping[str, Any]) -> list[str]:
+    heads = ["sign-on", "CPU us a request", "edge", "connector", "requests/s", "P50 ms", "P99 ms", "spread"]
+    rows = [
+        [
+            row["system"],
+            f"{row['cpu_us']:.0f}",
+            *(f"{row['cpu_us_by_role'][role]:.0f}" for role in ("edge", "connector")),
+            f"{row['requests_per_second']:,.0f}",
+            f"{row['p50_us'] / 1000:.1f}",
+            f"{row['p99_us'] / 1000:.1f}",
+            f"{row['cpu_spread']:.0%}",
+        ]
+        for row in results["rows"]
+    ]
+    verdict = "is within" if results["reached"] else "**exceeds**"
+    return [
+        *table(heads, rows),
+        "",
+        f"Kerberos adds {results['added_us']:.0f} us: that {verdict} the {results['allowed_us']:.0f} us that"
+        " are allowed.",
+    ]
+
+
+def _crowd_lines(crowd: Mapping[str, Any]) -> list[str]:
+    right, asked = crowd["count"], crowd["asked"]
+    failed = {status: count for status, count in crowd["statuses"].items() if status != "200"}
+    heads = ["", "answered", "P50 ms", "P99 ms", "the last, ms"]
+    rows = [[f"{asked} first requests at once", f"{right} of {asked}", *_times(crowd)]]
+    for name, text in (("plain_before", "without sign-on, before"), ("plain_during", "... meanwhile")):
+        found = crowd[name]
+        rows.append([text, f"{found['count']}", *_times(found)])
+    why = [f"Not answered rightly: {_listed(failed)}.", ""] if failed else []
+    return [*why, *table(heads, rows)]
+
+
+def _times(found: Mapping[str, Any]) -> list[str]:
+    return [f"{found[key]:.1f}" if key in found else "" for key in ("p50_ms", "p99_ms", "max_ms")]
+
+
+def _listed(failed: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} times {status}" for status, count in sorted(failed.items()))
