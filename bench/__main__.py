@@ -24,10 +24,10 @@ from bench.singles import OF_ALL, SINGLES, measure
 
 USAGE: Final = """\
 python -m bench quick          the ratio to nginx, in less than a minute
-python -m bench all [NAME...]  beside all peers: about five minutes
+python -m bench all [NAME...]  beside all peers: about seven minutes
 python -m bench CASE...        single loads: bulk, or such as 1k-64, 64k-8, 1k-64-renewed
-python -m bench NAME...        single measurements: websockets, fairness, budget, which are part of all,
-                               and line, memory, growth, which take their time
+python -m bench NAME...        single measurements: websockets, fairness, budget, kerberos, which are part of
+                               all, and line, memory, growth, which take their time
 What all and the single measurements find goes into bench/results.json and docs/performance.md."""
 
 
