@@ -38,6 +38,7 @@ HEADINGS: Final = {
     Stage.s4u2self: "The user's ticket to the connector (S4U2Self)",
     Stage.s4u2proxy: "The user's ticket to the application (S4U2Proxy), or the guards before it",
     Stage.mutual: "The application's answer",
+    Stage.outbound_proxy: "The connector's ticket to the HTTP proxy on its way out (`proxy.negotiate`)",
 }
 
 Row = tuple[str, str, str]

@@ -25,6 +25,7 @@ from appproxy.config.connector import ConnectorSettings
 from appproxy.config.edge import EdgeSettings
 from appproxy.config.plugins import PluginProblem, enabled_rules
 from appproxy.config.relay import RelaySettings
+from appproxy.connector.way_out import NoWayOut, blocking_way_out
 from appproxy.pki.identity import IDENTITY_FOLDER
 
 
@@ -87,12 +88,22 @@ def _findings_of(settings: BaseModel, hosts: set[str]) -> Iterator[Finding]:
     if isinstance(settings, EdgeSettings):
         yield from _edge_findings(settings, hosts)
     elif isinstance(settings, ConnectorSettings):
-        yield from check_identity(settings.identity, settings.connect)
+        yield from _tunnel_findings(settings)
         yield from check_backends(settings.allowed_backends, settings.names_resolve_into)
     elif isinstance(settings, RelaySettings):
         yield from check_identity(settings.identity, ())
         account = account_of_owner(settings.identity.parent)
         yield from check_ports(settings.listen.https, account=account)
+
+
+def _tunnel_findings(settings: ConnectorSettings) -> Iterator[Finding]:
+    account = account_of_owner(settings.identity.parent)
+    try:
+        proxy = blocking_way_out(settings, account.user if account else None)
+    except NoWayOut as error:
+        yield Finding("failed", "proxy", str(error))
+        return
+    yield from check_identity(settings.identity, settings.connect, proxy=proxy)
 
 
 def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from appproxy.cli.failures import FAILED, SERVER_AWAY, failed, problems_found
 from appproxy.cli.output import shown, tell
 from appproxy.config.connector import ConnectorSettings, load_connector
 from appproxy.config.relay import RelaySettings, load_relay
-from appproxy.config.secrets import SecretUnavailable
+from appproxy.connector.way_out import NoWayOut, blocking_way_out
 from appproxy.pki.enrolment_client import EnrolmentFailed, WrongAuthority, enroll
 from appproxy.pki.enrolment_messages import EnrolmentRefused, is_name
 from appproxy.pki.identity import Identity
@@ -54,7 +54,7 @@ def enroll_command(config: Path | None, token_file: str | None) -> None:
     settings = _settings(token.role, path)
     directory = settings.identity
     owner = _owner(directory)
-    identity = _enroll(token, directory, _proxy(settings))
+    identity = _enroll(token, directory, _proxy(settings, owner[0]))
     _give(directory, owner)
     tell(_next_step(identity, path))
 
@@ -89,14 +89,14 @@ def _settings(role: str, path: Path) -> ConnectorSettings | RelaySettings:
     return settings
 
 
-def _proxy(settings: ConnectorSettings | RelaySettings) -> ConnectProxy | None:
+def _proxy(settings: ConnectorSettings | RelaySettings, owner: int) -> ConnectProxy | None:
     """Relays stand where connectors can dial them: they need no way out."""
     if isinstance(settings, RelaySettings):
         return None
     try:
-        return settings.proxy.connect_proxy()
-    except SecretUnavailable as error:
-        raise failed(f"proxy.password_file: {error}") from None
+        return blocking_way_out(settings, owner)
+    except NoWayOut as error:
+        raise failed(str(error)) from None
 
 
 def _enroll(token: JoinToken, directory: Path, proxy: ConnectProxy | None) -> Identity:

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from appproxy.transport.addresses import HostPort, bracketed
+from appproxy.transport.blocking_proxy import connect_through
+from appproxy.transport.connect_proxy import ConnectProxy, ProxyRefused
 
 TIMEOUT_SECONDS: Final = 10.0
 """For one connection: a provider that takes longer is not usable either."""
@@ -80,18 +82,22 @@ def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
         raise Unreachable(f"{ca_file} cannot be used: {error}") from None
 
 
-def connect(address: HostPort) -> socket.socket:
+def connect(address: HostPort, proxy: ConnectProxy | None = None) -> socket.socket:
     """
     A TCP connection.
 
+    @param proxy: the way out.
     @raise Unreachable: with the reason.
     """
+    near = proxy.address if proxy else address
     try:
-        return socket.create_connection((address.connect_host, address.port), TIMEOUT_SECONDS)
+        return connect_through(proxy, address, TIMEOUT_SECONDS)
     except socket.gaierror:
-        raise Unreachable(f"{address.host} has no address") from None
+        raise Unreachable(f"{near.host} has no address") from None
     except OSError as error:
-        raise Unreachable(f"{address} does not answer: {error.strerror or error}") from None
+        raise Unreachable(f"{near} does not answer: {error.strerror or error}") from None
+    except ProxyRefused as error:
+        raise Unreachable(f"{address}: {error}") from None
 
 
 def get(url: str, context: ssl.SSLContext | None = None, *, through: HostPort | None = None) -> Answer:

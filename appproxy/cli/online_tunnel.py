@@ -15,6 +15,7 @@ from cryptography import x509
 from appproxy.cli.online import Finding, Unreachable, connect
 from appproxy.pki.identity import CERTIFICATE_FILE, KEY_FILE, Identity, NotEnrolled, load
 from appproxy.transport.addresses import HostPort
+from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import SERVER_ROLES, TUNNEL_ALPN
 from appproxy.transport.peer import identity_of
 
@@ -22,9 +23,16 @@ RELAY: Final = frozenset({"relay"})
 
 
 def check_identity(
-    directory: Path, more_addresses: Iterable[str], now: Callable[[], float] = time.time
+    directory: Path,
+    more_addresses: Iterable[str],
+    now: Callable[[], float] = time.time,
+    proxy: ConnectProxy | None = None,
 ) -> Iterator[Finding]:
-    """Whether this machine is enrolled, and whether the other end of its tunnels is whom it trusts."""
+    """
+    Whether this machine is enrolled, and whether the other end of its tunnels is whom it trusts.
+
+    @param proxy: the way out.
+    """
     try:
         identity = load(directory)
     except NotEnrolled as error:
@@ -39,7 +47,7 @@ def check_identity(
         # It is dialled; where it enrolled nobody takes tunnels of its.
         return
     for address in dict.fromkeys((*identity.addresses, *more_addresses)):
-        yield _tunnel("tunnel", identity, HostPort.parse(address), SERVER_ROLES)
+        yield _tunnel("tunnel", identity, HostPort.parse(address), SERVER_ROLES, proxy)
 
 
 def check_relays(
@@ -71,7 +79,13 @@ def _answers(address: HostPort) -> Finding:
     return Finding("ok", "relay", f"{address} answers; more is known after the edge's first start")
 
 
-def _tunnel(subject: str, identity: Identity, address: HostPort, roles: Collection[str]) -> Finding:
+def _tunnel(
+    subject: str,
+    identity: Identity,
+    address: HostPort,
+    roles: Collection[str],
+    proxy: ConnectProxy | None = None,
+) -> Finding:
     """A handshake, as a tunnel begins."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -79,7 +93,7 @@ def _tunnel(subject: str, identity: Identity, address: HostPort, roles: Collecti
     try:
         context.load_verify_locations(cadata=identity.ca_pem.decode())
         context.load_cert_chain(identity.directory / CERTIFICATE_FILE, identity.directory / KEY_FILE)
-        stream = connect(address)
+        stream = connect(address, proxy)
         with stream, context.wrap_socket(stream, server_hostname=identity.connect_host) as tls:
             problem = _problem_of(tls, roles)
     except Unreachable as error:

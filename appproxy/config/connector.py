@@ -5,11 +5,20 @@ C{connector.toml}: what a connector may ever do, whatever an edge asks of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from appproxy.config.allowed_backends import AllowedBackend
 from appproxy.config.common import LogSettings, TlsSettings, read_settings
@@ -27,7 +36,7 @@ from appproxy.model.problems import Problem
 from appproxy.model.schema import Model
 from appproxy.model.service_name import check_realm
 from appproxy.model.sign_on import PLANNED_SIGN_ON_MODES, web_service_name
-from appproxy.transport.addresses import HostPort
+from appproxy.transport.addresses import HostPort, is_address
 from appproxy.transport.connect_proxy import ConnectProxy
 
 
@@ -76,11 +85,13 @@ class ProxySettings(Model):
     C{[proxy]}: the HTTP proxy through which edges and relays are dialled.
 
     @ivar url: empty to dial them directly.
+    @ivar negotiate: whether the account of C{[kerberos]} shows it a ticket; instead of C{username}.
     """
 
     url: Annotated[str, AfterValidator(_proxy_url)] = ""
     username: str = ""
     password_file: OptionalFilePath = None
+    negotiate: StrictBool = False
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -91,9 +102,21 @@ class ProxySettings(Model):
         ConnectProxy.parse(self.url or "http://unused:1", self.username)
         return self
 
+    def negotiate_problems(self) -> Iterator[tuple[str, str]]:
+        """What keeps this proxy from being shown a ticket, with the key where it stands."""
+        if not self.url:
+            yield "negotiate", "it needs proxy.url"
+        elif is_address(ConnectProxy.parse(self.url).address.host):
+            yield (
+                "url",
+                "with proxy.negotiate write the proxy's name: tickets are for names, not for addresses",
+            )
+        if self.username:
+            yield "username", "with proxy.negotiate leave out proxy.username and proxy.password_file"
+
     def connect_proxy(self) -> ConnectProxy | None:
         """
-        The proxy, if there is one.
+        The proxy, if there is one, without the authorization that C{negotiate} makes.
 
         @raise SecretUnavailable: if the password cannot be read.
         """
@@ -176,6 +199,14 @@ class ConnectorLimits(Model):
     drain_timeout: PositiveDuration = 30.0
 
 
+def _missing(needed: Mapping[str, object]) -> str:
+    return ", ".join(name for name, value in needed.items() if not value)
+
+
+def _problem(place: tuple[str, ...], text: str) -> InitErrorDetails:
+    return {"type": PydanticCustomError("value_error", "{error}", {"error": text}), "loc": place, "input": ""}
+
+
 class ConnectorSettings(Model):
     """
     All of C{connector.toml}.
@@ -210,18 +241,31 @@ class ConnectorSettings(Model):
 
     @model_validator(mode="after")
     def _kerberos_is_complete(self) -> Self:
-        if "kerberos" not in self.allowed_sso:
-            return self
+        problems = [*self._sign_on_problems(), *self._proxy_problems()]
+        if problems:
+            raise ValidationError.from_exception_data("connector.toml", problems)
+        return self
+
+    def _sign_on_problems(self) -> Iterator[InitErrorDetails]:
         needed = {
             "allowed_spns": self.allowed_spns,
             "directory.servers": self.directory.servers,
-            "kerberos.keytab_file": self.kerberos.keytab_file,
-            "kerberos.principal": self.kerberos.principal,
+            **self._account(),
         }
-        missing = [name for name, value in needed.items() if not value]
-        if missing:
-            raise ValueError(f'"kerberos" in allowed_sso needs {", ".join(missing)}')
-        return self
+        if "kerberos" in self.allowed_sso and not all(needed.values()):
+            yield _problem((), f'"kerberos" in allowed_sso needs {_missing(needed)}')
+
+    def _proxy_problems(self) -> Iterator[InitErrorDetails]:
+        if not self.proxy.negotiate:
+            return
+        for key, text in self.proxy.negotiate_problems():
+            yield _problem(("proxy", key), text)
+        if not all(self._account().values()):
+            yield _problem(("proxy", "negotiate"), f"it needs {_missing(self._account())}")
+
+    def _account(self) -> dict[str, object]:
+        own = self.kerberos
+        return {"kerberos.keytab_file": own.keytab_file, "kerberos.principal": own.principal}
 
 
 def load_connector(path: Path, environment: Mapping[str, str]) -> ConnectorSettings | list[Problem]:

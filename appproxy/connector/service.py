@@ -17,7 +17,6 @@ from appproxy.config.daemon import (
     DaemonOptions,
     DaemonService,
 )
-from appproxy.config.secrets import SecretUnavailable
 from appproxy.connector.allow_list import AllowList
 from appproxy.connector.backends import Backends
 from appproxy.connector.numbers import ConnectorNumbers
@@ -25,11 +24,11 @@ from appproxy.connector.served import CatalogCopy
 from appproxy.connector.supervisor import Supervisor
 from appproxy.connector.trails import Trails
 from appproxy.connector.tunnel_end import TunnelEnd
+from appproxy.connector.way_out import NoWayOut, WayOut
 from appproxy.pki.certificates import BadCertificate, moment, rfc3339
 from appproxy.pki.identity import Identity, NotEnrolled, load
 from appproxy.pki.trust import follow_roots, read_announced
 from appproxy.sso.modes import SignOns
-from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.contexts import BadCertificate as BadAuthority
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.steady import calendar_of
@@ -71,6 +70,7 @@ class ConnectorService(DaemonService):
         self._first_tunnel: Deferred[None] = Deferred()
         self._refused_since: float | None = None
         self._means: KerberosMeans | None = None
+        self._way_out: WayOut | None = None
 
     async def start(self) -> None:
         """Load the identity and dial."""
@@ -101,7 +101,7 @@ class ConnectorService(DaemonService):
                 make_end,
                 TunnelSettings(max_streams=settings.limits.streams),
                 self._tls,
-                self._proxy(),
+                self._find_way_out().proxy,
             )
         except ValueError as error:
             raise CannotStart(EXIT_NOT_ENROLLED, f"the identity's addresses: {error}") from error
@@ -129,6 +129,8 @@ class ConnectorService(DaemonService):
             self._renewing.stop()
         if self._supervisor is not None:
             await self._supervisor.stop(self._settings.limits.drain_timeout)
+        if self._way_out is not None:
+            self._way_out.close()
         if self._means is not None:
             self._means.close()
         await self.stop_metrics()
@@ -252,11 +254,12 @@ class ConnectorService(DaemonService):
             raise CannotStart(EXIT_CONFIGURATION, str(error)) from error
         return means.kerberos
 
-    def _proxy(self) -> ConnectProxy | None:
+    def _find_way_out(self) -> WayOut:
         try:
-            return self._settings.proxy.connect_proxy()
-        except SecretUnavailable as error:
-            raise CannotStart(EXIT_CONFIGURATION, f"proxy.password_file: {error}") from error
+            way_out = self._way_out = WayOut(self._settings, self.reactor)
+        except NoWayOut as error:
+            raise CannotStart(EXIT_CONFIGURATION, str(error)) from error
+        return way_out
 
     def _seconds_left(self) -> float:
         return self._current_identity().expires_at - float(self._calendar.seconds())

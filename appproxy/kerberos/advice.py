@@ -34,6 +34,7 @@ _OWN: Final = Stage.own_ticket
 _SELF: Final = Stage.s4u2self
 _PROXY: Final = Stage.s4u2proxy
 _MUTUAL: Final = Stage.mutual
+_OUTBOUND: Final = Stage.outbound_proxy
 
 _KEYTAB: Final = (
     "Make a new keytab: ktpass /princ {account}@{realm} /mapuser {account} /crypto AES256-SHA1 /ptype "
@@ -59,6 +60,11 @@ _TARGETS: Final = (
 _TRANSITION: Final = (
     "Choose \"Use any authentication protocol\": Set-ADAccountControl '{account}' "
     "-TrustedToAuthForDelegation $true, or samba-tool delegation for-any-protocol '{account}' on."
+)
+
+_DISABLED: Final = Advice(
+    "The connector's account '{account}' is disabled or locked.",
+    "Enable-ADAccount '{account}' or Unlock-ADAccount '{account}', or samba-tool user enable '{account}'.",
 )
 
 _ANY_STAGE: Final[dict[Cause, Advice]] = {
@@ -152,11 +158,7 @@ _AT_STAGE: Final[dict[tuple[Stage, Cause], Advice]] = {
         "\"sAMAccountName -eq '{account}'\", or samba-tool computer list and samba-tool user list; a "
         "computer's name ends in $.",
     ),
-    (_OWN, Cause.account_disabled): Advice(
-        "The connector's account '{account}' is disabled or locked.",
-        "Enable-ADAccount '{account}' or Unlock-ADAccount '{account}', or samba-tool user enable "
-        "'{account}'.",
-    ),
+    (_OWN, Cause.account_disabled): _DISABLED,
     (_OWN, Cause.account_expired): Advice(
         "The connector's account '{account}' has an end date, and it is past.",
         "Clear-ADAccountExpiration '{account}', or samba-tool user setexpiry '{account}' --noexpiry.",
@@ -224,6 +226,17 @@ _AT_STAGE: Final[dict[tuple[Stage, Cause], Advice]] = {
         "(Get-ADObject -Filter \"sAMAccountName -eq '{account}'\"), or samba-tool delegation "
         "add-principal SERVICE-ACCOUNT '{account}'; Samba 4.17 refuses this kind, 4.22 has it.",
     ),
+    (_OUTBOUND, Cause.spn_unknown): Advice(
+        "No account of the domain has the service principal name {spn} of the HTTP proxy.",
+        "Write the proxy into proxy.url of connector.toml by the name that its keytab has: klist -k there; "
+        "or setspn -S '{spn}' PROXY-ACCOUNT, or samba-tool spn add '{spn}' PROXY-ACCOUNT, and a new keytab.",
+    ),
+    (_OUTBOUND, Cause.spn_ambiguous): Advice(
+        "Several accounts have the service principal name {spn} of the HTTP proxy.",
+        "Find them with setspn -X; setspn -D '{spn}' ACCOUNT, or samba-tool spn delete '{spn}' ACCOUNT, "
+        "removes one.",
+    ),
+    (_OUTBOUND, Cause.account_disabled): _DISABLED,
     (_MUTUAL, Cause.wrong_service): Advice(
         "The application has no key for {spn}: it runs as another account than the one that has this name.",
         "Let it run as the account that setspn -Q '{spn}' names, or move the name there; IIS: "

@@ -19,6 +19,7 @@ class Stage(Enum):
     s4u2self = "the user's ticket to the connector (S4U2Self)"
     s4u2proxy = "the user's ticket to the application (S4U2Proxy)"
     mutual = "the application's answer"
+    outbound_proxy = "the connector's ticket to the HTTP proxy on its way out"
 
 
 class Cause(Enum):
@@ -148,6 +149,10 @@ _AT_STAGE: Final = {
     (Stage.s4u2self, 41): Cause.ticket_revoked,
     (Stage.s4u2proxy, 31): Cause.ticket_revoked,
     (Stage.s4u2proxy, 41): Cause.ticket_revoked,
+    (Stage.outbound_proxy, 12): Cause.account_disabled,
+    (Stage.outbound_proxy, 18): Cause.account_disabled,
+    (Stage.outbound_proxy, 31): Cause.ticket_revoked,
+    (Stage.outbound_proxy, 41): Cause.ticket_revoked,
     (Stage.mutual, 31): Cause.wrong_key,
     (Stage.mutual, 41): Cause.wrong_key,
     (Stage.mutual, 46): Cause.wrong_key,

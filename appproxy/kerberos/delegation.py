@@ -47,6 +47,8 @@ from appproxy.model.service_name import check_realm
 KRB5: Final = gssapi.MechType.kerberos
 PRINCIPAL: Final = gssapi.NameType.kerberos_principal
 MUTUAL: Final = (gssapi.RequirementFlag.mutual_authentication,)
+ONE_SIDED: Final = (gssapi.RequirementFlag.replay_detection,)
+"""The other side proves nothing. Without any flag the library asks for a proof."""
 
 REFUSED_SECONDS: Final = 300.0
 """
@@ -92,9 +94,12 @@ class Delegator:
     @ivar realm: the connector's own.
     """
 
-    def __init__(self, account: str, keytab: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, account: str, keytab: Path, now: Callable[[], float] = time.time, owner: int | None = None
+    ) -> None:
         """
         @param account: C{name@REALM}; a computer's name ends in C{$}.
+        @param owner: to whom else the keytab may belong (L{check_keytab}).
         @raise ValueError: if the account is no such name, or the keytab's path cannot be given to libkrb5.
         """
         name, at, realm = account.rpartition("@")
@@ -104,6 +109,7 @@ class Delegator:
         self.realm = check_realm(realm)
         self._keytab = keytab
         self._now = now
+        self._owner = owner
         self._own = threading.local()
         # Of all threads: whichever was told so last.
         self._refused: _RefusedKeytab | None = None
@@ -112,7 +118,7 @@ class Delegator:
 
     def check_keytab(self) -> None:
         """@raise KerberosError: if the keytab is unsafe or has no key of the account."""
-        check_keytab(self._keytab, self.account)
+        check_keytab(self._keytab, self.account, self._owner)
 
     def log_in(self) -> None:
         """
@@ -140,6 +146,32 @@ class Delegator:
         self._refused = None
         renew_at = self._now() + lifetime - min(lifetime / 2, RENEWED_BEFORE_END_SECONDS)
         self._own.ticket = _OwnTicket(credentials, renew_at, mark)
+
+    def own_token(self, service: str, progress: Progress) -> bytes:
+        """
+        Authenticate the connector's own account to a service: in SPNEGO, for one connection. The service is
+        not asked to prove itself.
+
+        @param service: C{HTTP/host@REALM}.
+        @raise KerberosError: at which step, and why.
+        """
+        try:
+            return self._own_token(service, progress)
+        except KerberosError as error:
+            if error.stage is Stage.own_ticket or error.cause not in STALE_OWN_TICKET:
+                raise
+            self._own.ticket = None
+            return self._own_token(service, progress)
+
+    def _own_token(self, service: str, progress: Progress) -> bytes:
+        progress.stage = Stage.own_ticket
+        own = self._own_credentials()
+        progress.stage = Stage.outbound_proxy
+        try:
+            begun = init_sec_context(gssapi.Name(service, PRINCIPAL), own, mech=KRB5, flags=ONE_SIDED)
+        except GSSError as error:
+            _refuse(Stage.outbound_proxy, error)
+        return write_token(wrap(begun.token or b""))
 
     def impersonate(self, principal: str) -> gssapi.Credentials:
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ class Entry:
     encryption: int
 
 
-def check_keytab(path: Path, principal: str) -> list[Entry]:
+def check_keytab(path: Path, principal: str, owner: int | None = None) -> list[Entry]:
     """
     See that a keytab is safe and has a key of an account.
 
@@ -54,10 +55,11 @@ def check_keytab(path: Path, principal: str) -> list[Entry]:
     root's group: so systemd hands out credentials. A keytab makes its reader any user of the
     applications, so a group of ordinary accounts is too much, though other secrets of ours allow it.
 
+    @param owner: a user to whom it may belong, too: the daemon's, where root does something for it.
     @return: that account's entries.
     @raise KeytabError: naming the file and what to do.
     """
-    entries = parse_keytab(_read(path), str(path))
+    entries = parse_keytab(_read(path, {0, os.geteuid(), *([] if owner is None else [owner])}), str(path))
     wanted = [entry for entry in entries if entry.principal == principal]
     if not wanted:
         others = sorted({entry.principal for entry in entries})
@@ -66,11 +68,11 @@ def check_keytab(path: Path, principal: str) -> list[Entry]:
     return wanted
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, owners: Set[int]) -> bytes:
     try:
         # A named pipe would hold up whoever opens it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _check_status(path, os.fstat(file.fileno()))
+            _check_status(path, os.fstat(file.fileno()), owners)
             content = file.read(MAXIMUM_BYTES + 1)
     except OSError as error:
         raise KeytabError(f"{path} cannot be read: {error.strerror}") from None
@@ -79,10 +81,10 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _check_status(path: Path, status: os.stat_result) -> None:
+def _check_status(path: Path, status: os.stat_result, owners: Set[int]) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeytabError(f"{path} is not a file")
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in owners:
         raise KeytabError(f"{path} belongs to another user (uid {status.st_uid}): chown it to the daemon's")
     allowed = 0o700 | (_ALLOWED_TO_ROOT_GROUP if status.st_gid == 0 else 0)
     if stat.S_IMODE(status.st_mode) & 0o777 & ~allowed:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from appproxy.kerberos.delegation import Delegator
 
 
-def make_delegator(account: str, keytab: Path) -> Delegator:
+def make_delegator(account: str, keytab: Path, owner: int | None = None) -> Delegator:
     """
     The connector's way to tickets. It asks no KDC yet and reads no keytab.
 
     @param account: the connector's own principal, C{name@REALM}.
+    @param owner: a user to whom the keytab may belong, besides root and this process's.
     @raise KerberosUnavailable: if gssapi is not installed, or finds no libkrb5.
     @raise ValueError: if the account is no such name.
     """
@@ -28,6 +29,6 @@ def make_delegator(account: str, keytab: Path) -> Delegator:
         from appproxy.kerberos.delegation import Delegator
     except ImportError as error:
         raise KerberosUnavailable(
-            f"Kerberos sign-on needs the package gssapi: pip install appproxy[kerberos] ({error})"
+            f"Kerberos needs the package gssapi: pip install appproxy[kerberos] ({error})"
         ) from error
-    return Delegator(account, keytab)
+    return Delegator(account, keytab, owner=owner)

@@ -39,6 +39,7 @@ from appproxy.pki.identity import Enrolment, Identity, create_key_and_csr, save
 from appproxy.pki.join_token import JoinToken
 from appproxy.pki.trust import MAXIMUM_ROOTS
 from appproxy.transport.addresses import HostPort
+from appproxy.transport.blocking_proxy import connect_through
 from appproxy.transport.connect_proxy import INSPECTED, ConnectProxy, ProxyRefused
 
 _READ_SIZE: Final = 16 << 10
@@ -122,11 +123,9 @@ def _told(error: Exception) -> str:
 def _ask(
     address: HostPort, token: JoinToken, request: bytes, now: Callable[[], float], proxy: ConnectProxy | None
 ) -> tuple[EnrolmentAnswer, x509.Certificate]:
-    deadline = now() + DEADLINE
-    near = proxy.address if proxy else address
-    with socket.create_connection((near.connect_host, near.port), timeout=DEADLINE) as raw:
-        if proxy is not None:
-            _pass(raw, proxy, address)
+    with connect_through(proxy, address, DEADLINE) as raw:
+        # Not before: a ticket for the proxy may take a while.
+        deadline = now() + DEADLINE
         conversation = _Conversation(raw, token.connect_host, lambda: deadline - now())
         root = _pinned_root(conversation.handshake(), token, now())
         conversation.send(request)
@@ -134,17 +133,6 @@ def _ask(
         while (message := reader.feed(conversation.receive())) is None:
             pass
         return decode_answer(message), root
-
-
-def _pass(raw: socket.socket, proxy: ConnectProxy, target: HostPort) -> None:
-    """Have the proxy connect us; a server of TLS says nothing before we do."""
-    raw.sendall(proxy.request(target))
-    data = b""
-    while not proxy.answer_size(data):
-        received = raw.recv(_READ_SIZE)
-        if not received:
-            raise EnrolmentFailed(f"the proxy {proxy.address} hangs up without an answer")
-        data += received
 
 
 def _pinned_root(chain: list[x509.Certificate], token: JoinToken, now: float) -> x509.Certificate:

@@ -1,5 +1,6 @@
 """
-The way out through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6), with Basic where it asks who we are.
+The way out through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6), with Basic or Negotiate where it asks
+who we are.
 
 Pure but for L{ProxiedEndpoint}, which gives the byte stream behind the proxy.
 """
@@ -8,11 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -48,16 +50,28 @@ class ProxyRefused(Exception):
         self.reason = reason
 
 
+Authorize = Callable[[], bytes | Deferred[bytes]]
+"""
+Makes the value of C{Proxy-Authorization} for one connection: at once, though it may block, for a command
+line; later for a daemon. Fails with L{ProxyRefused}.
+"""
+
+_NEGOTIATE: Final = b"Negotiate "
+
+
 @dataclass(frozen=True)
 class ConnectProxy:
     """
     An HTTP proxy on the way out.
 
     @ivar authorization: the value of C{Proxy-Authorization}; empty to send none.
+    @ivar authorize: makes another one for each connection; whoever connects asks for it, and goes on with
+        what L{authorized} gives.
     """
 
     address: HostPort
     authorization: bytes = field(default=b"", repr=False)
+    authorize: Authorize | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str, username: str = "", password: str = "") -> ConnectProxy:
@@ -79,6 +93,10 @@ class ConnectProxy:
         netloc = parts.netloc if parts.port else f"{parts.netloc}:80"
         secret = b64encode(f"{username}:{password}".encode())
         return cls(HostPort.parse(netloc), b"Basic " + secret if username else b"")
+
+    def authorized(self, authorization: bytes) -> ConnectProxy:
+        """The same proxy for one connection."""
+        return replace(self, authorization=authorization, authorize=None)
 
     def request(self, target: HostPort) -> bytes:
         """What to send before anything else."""
@@ -120,8 +138,13 @@ class ConnectProxy:
             )
         schemes = ", ".join(sorted({scheme.decode("ascii") for scheme in _SCHEME.findall(head)})) or "none"
         wanted = f"the proxy {self.address} asks who we are (schemes: {schemes})"
-        advice = "write proxy.username and proxy.password_file"
-        if self.authorization:
+        advice = "write proxy.username and proxy.password_file for Basic, proxy.negotiate for Negotiate"
+        if self.authorization.startswith(_NEGOTIATE):
+            advice = (
+                "it does not take the ticket of kerberos.principal: look at its log, whether its keytab has "
+                f"the newest key of HTTP/{self.address.host}, and whether this account may use it"
+            )
+        elif self.authorization:
             advice = "it does not take proxy.username with the password of proxy.password_file"
         return ProxyRefused("proxy_authentication", f"{wanted}: {advice}")
 
@@ -145,7 +168,16 @@ class ProxiedEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
-        asking = _Asking(self._proxy, self._target, protocolFactory)
+        if self._proxy.authorize is None:
+            return self._connect(self._proxy, protocolFactory)
+        # Before there is a connection: a proxy does not wait long for a request.
+        authorizing: Deferred[bytes] = maybeDeferred(cast(Any, self._proxy.authorize))
+        return authorizing.addCallback(
+            lambda authorization: self._connect(self._proxy.authorized(authorization), protocolFactory)
+        )
+
+    def _connect(self, proxy: ConnectProxy, above: IProtocolFactory) -> Deferred[IProtocol]:
+        asking = _Asking(proxy, self._target, above)
         factory: Any = Factory.forProtocol(lambda: asking)
         factory.noisy = False
         asking.dialling = self._below.connect(factory)

@@ -127,6 +127,41 @@ class ConnectorTests(SynchronousTestCase):
             self.assertIsInstance(problems, list, wrong)
             self.assertNotIn("secret", str(problems))
 
+    def test_negotiate(self) -> None:
+        """A ticket for the proxy needs an account, and no other sign-on of Kerberos."""
+        way_out = '[proxy]\nurl = "http://proxy.corp.example:3128"\nnegotiate = true\n'
+        account = KERBEROS[KERBEROS.index("[kerberos]") :]
+        settings = read(ALLOWED + way_out + account)
+        assert isinstance(settings, ConnectorSettings), settings
+        self.assertTrue(settings.proxy.negotiate)
+        self.assertEqual(settings.allowed_sso, ("none", "headers"))
+        self.assertIsInstance(read(ALLOWED + way_out.replace("true", "1") + account), list)
+
+    def test_negotiate_problems(self) -> None:
+        """All that keeps a proxy from being shown a ticket is told at once, each with its place."""
+        text = (
+            ALLOWED + 'allowed_sso = ["kerberos"]\n[proxy]\nurl = "http://[fd00::1]:3128"\nnegotiate = true\n'
+            'username = "svc"\npassword_file = "p"\n'
+        )
+        self.assertEqual(
+            read(text),
+            [
+                '"kerberos" in allowed_sso needs allowed_spns, directory.servers, kerberos.keytab_file, '
+                "kerberos.principal",
+                "4: proxy.url: with proxy.negotiate write the proxy's name: tickets are for names, not for "
+                "addresses",
+                "5: proxy.negotiate: it needs kerberos.keytab_file, kerberos.principal",
+                "6: proxy.username: with proxy.negotiate leave out proxy.username and proxy.password_file",
+            ],
+        )
+        self.assertEqual(
+            read(ALLOWED + "[proxy]\nnegotiate = true\n"),
+            [
+                "3: proxy.negotiate: it needs proxy.url",
+                "3: proxy.negotiate: it needs kerberos.keytab_file, kerberos.principal",
+            ],
+        )
+
     def test_networks(self) -> None:
         """A network with host bits is a slip of the pen."""
         self.assertEqual(

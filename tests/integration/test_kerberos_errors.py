@@ -37,7 +37,7 @@ from tests.prepare import find_command
 if TYPE_CHECKING:
     from appproxy.kerberos.delegation import Negotiation
 
-OWN, SELF, PROXY, MUTUAL = Stage
+OWN, SELF, PROXY, MUTUAL, _ = Stage
 
 USERS: Final[Mapping[str, tuple[str, Stage, Cause]]] = {
     "a UPN with another suffix is no Kerberos name": (

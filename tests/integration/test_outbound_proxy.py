@@ -63,12 +63,15 @@ class OutboundProxyTests(IntegrationTestCase):
         return {"proxy": {"url": f"http://127.0.0.1:{self.port}", "username": "svc", "password_file": file}}
 
     def test_through(self) -> None:
-        """Enrolment and tunnel go through the proxy; applications are asked directly."""
+        """Enrolment, tunnel and check go through the proxy; applications are asked directly."""
         connector = self.site.start_connector("hq", [f"127.0.0.1:{self.echo.port}"], self.settings())
         page = self.site.browser().fetch(self.site.url("open", "/x"))
         self.assertEqual(json.loads(page.body)["target"], "/x")
+        checked = self.site.appproxy_json("check", str(self.site.folder / "connector.toml"), "--online")
+        tunnels = [each["verdict"] for each in checked["online"] if each["subject"] == "tunnel"]
+        self.assertEqual(tunnels, ["ok"], checked)
         asked = [line for line in self.log.read_text().splitlines() if "Request" in line]
-        self.assertEqual(len(asked), 2, asked)
+        self.assertEqual(len(asked), 3, asked)
         self.assertTrue(all(f":{self.site.port} " in line for line in asked), asked)
         connector.stop()
         self.assertNotIn("s3cretword", connector.text)

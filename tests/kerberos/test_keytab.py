@@ -119,6 +119,14 @@ class CheckTests(SynchronousTestCase):
         os.chown(self.path, 12345, 0)
         self.assertIn("belongs to another user", self.refusal())
 
+    def test_daemons_owner(self) -> None:
+        """Root takes the keytab of the daemon for which it does something, and of nobody else."""
+        if os.geteuid():
+            raise SkipTest("only root gives files away")
+        os.chown(self.path, 12345, 0)
+        self.assertTrue(check_keytab(self.path, "connector$@CORP.EXAMPLE.COM", owner=12345))
+        self.assertRaises(KeytabError, check_keytab, self.path, "connector$@CORP.EXAMPLE.COM", owner=12346)
+
     def test_other_account(self) -> None:
         """The text says whose keys there are, and shows none."""
         detail = self.refusal("other$@CORP.EXAMPLE.COM")

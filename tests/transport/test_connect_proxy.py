@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -82,6 +83,16 @@ class AnswerTests(SynchronousTestCase):
         error = self.refusal(head, ASKING)
         self.assertIn("does not take proxy.username", str(error))
         self.assertNotIn("s3cret", str(error))
+
+    def test_ticket_not_taken(self) -> None:
+        """A proxy that does not take a ticket is told with the name that it was for, not with the ticket."""
+        proxy = OPEN.authorized(b"Negotiate YIIabc")
+        error = self.refusal(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate oRQw\r\n\r\n", proxy)
+        self.assertEqual(error.reason, "proxy_authentication")
+        self.assertIn("does not take the ticket of kerberos.principal", str(error))
+        self.assertIn("HTTP/proxy.example", str(error))
+        self.assertNotIn("YII", str(error))
+        self.assertNotIn("YII", repr(proxy))
 
     def test_asks_who_otherwise(self) -> None:
         """Proxies that say 401 instead mean the same."""
@@ -183,3 +194,76 @@ class EndpointTests(SynchronousTestCase):
         self.through.cancel()
         self.failureResultOf(self.through)
         self.assertTrue(self.below.transport.disconnected)
+
+
+class AuthorizedEndpointTests(SynchronousTestCase):
+    """L{ProxiedEndpoint} where each connection has an authorization of its own."""
+
+    def setUp(self) -> None:
+        self.asked: list[Deferred[bytes]] = []
+        self.cancelled = 0
+        self.below = Below()
+        self.above = Recorder()
+        self.endpoint: Any = ProxiedEndpoint(self.below, replace(OPEN, authorize=self.authorize), TARGET)  # type: ignore[arg-type]
+
+    def authorize(self) -> Deferred[bytes]:
+        """The test answers."""
+        self.asked.append(Deferred(lambda _: self.count()))
+        return self.asked[-1]
+
+    def count(self) -> None:
+        """It was cancelled."""
+        self.cancelled += 1
+
+    def connect(self) -> Deferred[Any]:
+        """Begin."""
+        through: Deferred[Any] = self.endpoint.connect(Factory.forProtocol(lambda: self.above))
+        return through
+
+    def test_through(self) -> None:
+        """The proxy is dialled once there is an authorization, which stands in the first request."""
+        through = self.connect()
+        self.assertFalse(hasattr(self.below, "factory"))
+        self.asked[0].callback(b"Negotiate one")
+        asking = self.below.succeed()
+        self.assertIn(b"\r\nProxy-Authorization: Negotiate one\r\n\r\n", self.below.transport.value())
+        asking.dataReceived(ESTABLISHED)
+        self.assertIs(self.successResultOf(through), self.above)
+
+    def test_each(self) -> None:
+        """No authorization is used twice."""
+        self.connect()
+        self.asked[0].callback(b"Negotiate one")
+        self.below.succeed()
+        self.below.__init__()  # type: ignore[misc]
+        self.connect()
+        self.asked[1].callback(b"Negotiate two")
+        self.below.succeed()
+        self.assertIn(b"Negotiate two", self.below.transport.value())
+
+    def test_at_once(self) -> None:
+        """It may be there at once, or fail so."""
+        endpoint: Any = ProxiedEndpoint(self.below, replace(OPEN, authorize=lambda: b"Negotiate x"), TARGET)  # type: ignore[arg-type]
+        endpoint.connect(Factory.forProtocol(lambda: self.above))
+        self.below.succeed()
+        self.assertIn(b"Negotiate x", self.below.transport.value())
+
+    def test_none(self) -> None:
+        """Without one the proxy is not even dialled."""
+        through = self.connect()
+        self.asked[0].errback(ProxyRefused("proxy_authentication", "no ticket"))
+        self.assertEqual(self.failureResultOf(through, ProxyRefused).value.reason, "proxy_authentication")
+        self.assertFalse(hasattr(self.below, "factory"))
+
+    def test_cancelled(self) -> None:
+        """Who no longer waits gives up the authorization, or the connection that came after it."""
+        through = self.connect()
+        through.cancel()
+        self.failureResultOf(through)
+        self.assertEqual(self.cancelled, 1)
+        self.assertFalse(hasattr(self.below, "factory"))
+        through = self.connect()
+        self.asked[1].callback(b"Negotiate x")
+        through.cancel()
+        self.failureResultOf(through)
+        self.assertTrue(self.below.cancelled)

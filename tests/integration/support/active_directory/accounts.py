@@ -47,6 +47,8 @@ STALE: Final = f"HTTP/stale.{DOMAIN}"
 """Of a service whose password has changed since its keytab was made."""
 RESOURCE_BASED: Final = f"HTTP/rbcd.{DOMAIN}"
 """Of a service that itself names the connector (msDS-AllowedToActOnBehalfOfOtherIdentity)."""
+LOCAL_PROXY: Final = "HTTP/localhost"
+"""Of an HTTP proxy on this machine, which has no other name everywhere."""
 SEVERAL: Final = (f"HTTP/one.apps.{DOMAIN}", f"HTTP/two.apps.{DOMAIN}")
 """Of one service, below one domain."""
 
@@ -79,6 +81,7 @@ SERVICES: Final = (
     service("svc-hr", UNLISTED),
     service("svc-stale", STALE),
     service("svc-rbcd", RESOURCE_BASED),
+    service("svc-proxy", LOCAL_PROXY),
 )
 
 DELEGATES_TO: Final = (INTRANET, *SEVERAL, STALE, UNKNOWN)
