@@ -55,7 +55,7 @@ class GuideTests(SynchronousTestCase):
 
     def test_files(self) -> None:
         """connector.toml and the application are such as the daemons take."""
-        connector, application = self.blocks("toml")
+        connector, application, way_out = self.blocks("toml")
         groups = 'format = 1\n[connector_groups.hq]\nname = "Headquarters"\n'
         document = parse_file(groups + application, "applications.toml")
         assert isinstance(document, Document), document
@@ -66,3 +66,7 @@ class GuideTests(SynchronousTestCase):
         written = tomllib.loads(connector)
         self.assertEqual(list(settings.allowed_spns), written["allowed_spns"])
         self.assertIn(written["kerberos"]["principal"].partition("@")[0], self.text)
+        path.write_text('allowed_backends = ["wiki:80"]\n' + way_out)
+        settings = load_connector(path, {})
+        assert not isinstance(settings, list), settings
+        self.assertTrue(settings.proxy.negotiate)
