@@ -40,7 +40,7 @@ PLAIN_RATE: Final = 100.0
 """Requests a second to the other application, while the crowd comes."""
 
 _ROUNDS: Final = 3
-_SECONDS: Final = 3
+_SECONDS: Final = 5
 _LEAD_IN: Final = 1
 _BEFORE_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 120.0
