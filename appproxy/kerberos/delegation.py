@@ -113,8 +113,6 @@ class Delegator:
         self._own = threading.local()
         # Of all threads: whichever was told so last.
         self._refused: _RefusedKeytab | None = None
-        # Of all threads, too: libkrb5 reads its files anew whenever nothing of it is in use.
-        self._in_use: SecurityContext | None = None
 
     def check_keytab(self) -> None:
         """@raise KerberosError: if the keytab is unsafe or has no key of the account."""
@@ -200,7 +198,6 @@ class Delegator:
             # The token goes nowhere: it is made so that the KDC is asked now, and for the ticket's end.
             begun = ticket.step(None, None)
             ticket.ends_at = self._now() + begun.lifetime
-            self._in_use = begun.context
         except GSSError as error:
             _refuse(Stage.s4u2proxy, error)
         return ticket
