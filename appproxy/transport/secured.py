@@ -255,6 +255,8 @@ class SecuredConnection(BareProtocol):
         if self._open:
             self._announce_end()
             self.transport.loseConnection()
+            # A peer that reads no more would hold what waits to leave, and whoever makes it, for ever.
+            self._wait_for_end()
 
     # -- a transport, for the protocol above
 
@@ -364,7 +366,10 @@ class SecuredConnection(BareProtocol):
         self._announce_end()
         if self._complete:
             self.transport.loseConnection()
-        else:
+        self._wait_for_end()
+
+    def _wait_for_end(self) -> None:
+        if self._linger is None and self.connected:
             self._linger = self._clock.callLater(LINGER_SECONDS, self._linger_is_over)
 
     def _announce_end(self) -> None:

@@ -72,6 +72,13 @@ class _Closing(TLSMemoryBIOProtocol):
         if self.disconnecting:
             self._wait_for_end()
 
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        below: Any = self.transport
+        if self.connected and below.disconnecting and self._linger is None:
+            # The peer announced its end; if it reads no more, what waits to leave would wait for ever.
+            self._linger = self._clock.callLater(LINGER_SECONDS, self.abortConnection)
+
     def loseConnection(self) -> None:
         super().loseConnection()  # type: ignore[no-untyped-call]
         self._wait_for_end()

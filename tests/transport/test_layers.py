@@ -127,6 +127,18 @@ class ClosingTests(InMemoryCase):
         self.clock.advance(1)
         self.assertTrue(self.transport.disconnected)
 
+    def test_peer_that_ends(self) -> None:
+        """A peer that announces its end and then takes nothing more is cut off after a while."""
+        self.above.transport.registerProducer(StringTransport(), True)
+        with self.assertRaises(ssl.SSLWantReadError):
+            self.peer.unwrap()
+        self.send()
+        self.assertTrue(self.transport.disconnecting)
+        self.clock.advance(LINGER_SECONDS - 1)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.disconnected)
+
     def test_answering_peer(self) -> None:
         """When the connection ends in time, no timer is left."""
         self.above.transport.loseConnection()
