@@ -56,12 +56,14 @@ class ConnectorNumbers:
         self.metrics.count_from(
             "sign_on_failures", lambda: {(cause,): count for cause, count in sign_ons.failures.items()}
         )
+        watch = self.metrics.watch
+        # Without Kerberos they are there, too: an alert must find what it looks for.
+        watch("kerberos_tickets", lambda: tickets.cached if tickets is not None else 0)
+        watch("kerberos_silent_realms", lambda: tickets.silent_realms if tickets is not None else 0)
         if tickets is not None:
             self.metrics.count_from(
                 "kerberos_tokens", lambda: {("kept",): tickets.hits, ("asked",): tickets.misses}
             )
-            self.metrics.watch("kerberos_tickets", lambda: tickets.cached)
-            self.metrics.watch("kerberos_silent_realms", lambda: tickets.silent_realms)
 
 
 def _connections(supervisor: Supervisor) -> Mapping[Key, float]:
