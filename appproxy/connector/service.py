@@ -4,7 +4,8 @@ The connector's life: its identity, its tunnels, its certificate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.task import LoopingCall
@@ -49,8 +50,23 @@ How long a connector that no relay knows goes on trying: the news of an enrolmen
 renewed certificate takes moments.
 """
 
+ASK_AGAIN_SECONDS: Final = 10.0
+"""How long the answer to a question for a certificate is waited for: two would be two certificates."""
+
 READY_AFTER_SECONDS: Final = 10.0
 """Ready without a tunnel too: systemd should not kill a connector whose edge is away."""
+
+
+class _Asked(NamedTuple):
+    """A question for the next certificate after this one, over a tunnel."""
+
+    identity: Identity
+    end: TunnelEnd
+    at: float
+
+    def still_waits(self, identity: Identity, ends: Sequence[TunnelEnd], seconds: float) -> bool:
+        """Whether the answer may still come."""
+        return self.identity is identity and self.end in ends and seconds - self.at < ASK_AGAIN_SECONDS
 
 
 class ConnectorService(DaemonService):
@@ -69,6 +85,7 @@ class ConnectorService(DaemonService):
         self._renewing.clock = reactor
         self._first_tunnel: Deferred[None] = Deferred()
         self._refused_since: float | None = None
+        self._asked: _Asked | None = None
         self._means: KerberosMeans | None = None
         self._way_out: WayOut | None = None
 
@@ -292,8 +309,12 @@ class ConnectorService(DaemonService):
         except NotEnrolled as expired:
             self.give_up(EXIT_NOT_ENROLLED, "certificate_expired", str(expired))
             return
+        seconds, asked = self.reactor.seconds(), self._asked
+        if asked is not None and asked.still_waits(identity, supervisor.ends, seconds):
+            return
         # Over the newest: what an old tunnel was made with, the registry may have forgotten.
         for end in reversed(supervisor.ends):
             if end.catalog.revision and not end.leaving:
+                self._asked = _Asked(identity, end, seconds)
                 end.ask_for_certificate(identity.csr().decode(), identity.root_hashes)
                 return

@@ -17,7 +17,12 @@ from appproxy.config import daemon
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE
 from appproxy.connector import service
-from appproxy.connector.service import NOT_TRUSTED_SECONDS, READY_AFTER_SECONDS, ConnectorService
+from appproxy.connector.service import (
+    ASK_AGAIN_SECONDS,
+    NOT_TRUSTED_SECONDS,
+    READY_AFTER_SECONDS,
+    ConnectorService,
+)
 from appproxy.connector.tap import Options
 from appproxy.observe.metrics_service import MetricsService
 from appproxy.pki.certificates import (
@@ -338,6 +343,24 @@ class RenewalTests(ServiceTestCase):
         made.tunnel_up(first)  # type: ignore[arg-type]
         self.assertEqual((len(dead.asked), len(first.asked), len(second.asked)), (0, 1, 0))
         self.assertIn("BEGIN CERTIFICATE REQUEST", first.asked[0])
+
+    def test_asked_once(self) -> None:
+        """While the answer may still come it is not asked for again: there would be two."""
+        write_identity(self.folder, holder("connector", "hq"), ("203.0.113.1:443",))
+        made = self.started()
+        first, second = End(7), End(7)
+        supervisor = FakeSupervisor(second, first)
+        made._supervisor = supervisor  # type: ignore[assignment]
+        self.reactor.rightNow += 21 * DAY
+        for _ in range(2):
+            made.tunnel_up(first)  # type: ignore[arg-type]
+        self.assertEqual(len(first.asked), 1)
+        supervisor.ends.remove(first)
+        made.tunnel_up(second)  # type: ignore[arg-type]
+        self.assertEqual(len(second.asked), 1)
+        self.reactor.rightNow += ASK_AGAIN_SECONDS
+        made.tunnel_up(second)  # type: ignore[arg-type]
+        self.assertEqual(len(second.asked), 2)
 
     def test_renewed(self) -> None:
         """A certificate that comes is used, if it is for this connector."""
