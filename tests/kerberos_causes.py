@@ -29,6 +29,7 @@ MEANINGS: Final = {
     "directory_tls": "Their certificates are not trusted, or for other names.",
     "directory_refused": "They refuse the bind, or to show what is needed.",
     "clock_skew": "The clocks of connector and domain controller are more than five minutes apart.",
+    "forgotten": "A session of the user's ended while the ticket was got; tickets went with it.",
     "overloaded": "More is asked for at once than the connector lets wait.",
 }
 """Of the causes that are found before any KDC is asked."""

@@ -179,12 +179,16 @@ class Directory:
         wanted = tuple(sorted(set(names)))
         return self._look_up(("sids", wanted), lambda search, base: find_sids(search, base, wanted), fresh)
 
-    def clock_difference(self) -> Deferred[float]:
-        """How far a directory's clock is ahead of this machine's, in seconds; never remembered."""
+    def clock_difference(self, now: Callable[[], float]) -> Deferred[float]:
+        """
+        How far a directory's clock is ahead of this machine's, in seconds; never remembered.
+
+        @param now: the system's clock.
+        """
         asking: Deferred[float] = self._look_up(
             ("clock", None), lambda search, _base: find_time(search), True
         )
-        return asking.addCallback(lambda theirs: theirs - time.time())
+        return asking.addCallback(lambda theirs: theirs - now())
 
     def forget(self, identity: Identity | None = None) -> None:
         """Ask the directory anew for this user, or for everything; what is under way is not remembered."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from appproxy.directory.account import Account
@@ -20,7 +20,6 @@ from appproxy.httpwire.names import WWW_AUTHENTICATE
 from appproxy.kerberos.advice import advise
 from appproxy.kerberos.bad_option import explain_bad_option
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
-from appproxy.kerberos.names import account_principal
 from appproxy.kerberos.negotiate import read_challenges
 from appproxy.kerberos.spnego import SpnegoError
 from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
@@ -29,7 +28,7 @@ from appproxy.model.principal import Principal
 from appproxy.model.service_name import NameRefused, Service, concrete, parse_service, permits
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
-from appproxy.sso.kerberos_accounts import Accounts
+from appproxy.sso.kerberos_accounts import Accounts, kerberos_name
 from appproxy.sso.kerberos_advice import remedy_of
 from appproxy.sso.kerberos_errors import of_kerberos
 from appproxy.sso.kerberos_steps import Steps
@@ -169,11 +168,7 @@ class KerberosMode(SignOn):
 
     def _ticket(self, principal: Principal, account: Account) -> Negotiation | Deferred[Negotiation]:
         key = TicketKey(principal.issuer, principal.subject, account.sid, self._spn)
-        try:
-            name = account_principal(account.sam_account_name, account.realm)
-        except NameRefused as error:
-            raise SignOnError(str(error), "sso_user", "name_refused") from error
-        return self.means.tickets.negotiation(key, name, self._form)
+        return self.means.tickets.negotiation(key, kerberos_name(account), self._form)
 
     async def _slowly(self, principal: Principal, finding: Deferred[Account]) -> Negotiation:
         account = await finding
@@ -185,6 +180,9 @@ class KerberosMode(SignOn):
             return await waiting
         except KerberosError as error:
             raise of_kerberos(await self.means.explained(error, account, self.service)) from error
+        except CancelledError as error:
+            # The user may have several sessions; what they have of tickets goes with the first that ends.
+            raise SignOnError("a session of this user's ended", "sso_unavailable", "forgotten") from error
 
 
 class KerberosAttempt(Attempt):

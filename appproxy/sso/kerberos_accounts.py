@@ -13,7 +13,7 @@ from appproxy.directory.account import Account
 from appproxy.directory.directory import Directory
 from appproxy.directory.errors import DirectoryError
 from appproxy.directory.filters import Identity, IdentityKind
-from appproxy.kerberos.names import LookUp, LookUpKind, is_answer, look_up_for
+from appproxy.kerberos.names import LookUp, LookUpKind, account_principal, is_answer, look_up_for
 from appproxy.model.principal import Principal
 from appproxy.model.service_name import NameRefused
 from appproxy.model.sign_on import LoginIdentity
@@ -116,6 +116,18 @@ def look_up(principal: Principal, login_identity: LoginIdentity) -> LookUp:
     """
     try:
         return look_up_for(principal, login_identity)
+    except NameRefused as error:
+        raise SignOnError(str(error), "sso_user", "name_refused") from error
+
+
+def kerberos_name(account: Account) -> str:
+    """
+    C{sAMAccountName@REALM}.
+
+    @raise SignOnError: if Kerberos would read it as another name.
+    """
+    try:
+        return account_principal(account.sam_account_name, account.realm)
     except NameRefused as error:
         raise SignOnError(str(error), "sso_user", "name_refused") from error
 

@@ -29,6 +29,7 @@ ADVICE: Final = {
     "at directory.bind, and give it the right to read tokenGroups.",
     "clock_skew": "Let both machines take their time from the domain controllers: w32tm /resync on "
     "Windows, chronyc makestep on Linux.",
+    "forgotten": "Try again: a session of the user's ended while the ticket was got.",
     "overloaded": "The connector has more sign-ons under way than it can do: try again, or start another.",
 }
 """By cause."""

@@ -13,15 +13,16 @@ from appproxy.directory.account import Account
 from appproxy.directory.errors import DirectoryError
 from appproxy.kerberos.advice import advise
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
-from appproxy.kerberos.names import account_principal
 from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
-from appproxy.sso.kerberos_accounts import look_up, refusal
+from appproxy.sso.kerberos_accounts import kerberos_name, look_up, refusal
 from appproxy.sso.kerberos_advice import remedy_of
 from appproxy.sso.kerberos_errors import of_directory
 from appproxy.sso.sign_on import Step
 
 if TYPE_CHECKING:
+    import gssapi
+
     from appproxy.sso.kerberos import KerberosMode
 
 _T = TypeVar("_T")
@@ -74,7 +75,9 @@ class Steps:
         trial, directory = self._means.trial, self._means.directory
         await self._step(_at_once(trial.check_keytab), lambda _: f"has a key of {self._means.principal}")
         await self._step(trial.own_ticket, lambda _: f"a KDC of {self._means.realm} gave it")
-        await self._step(lambda: _close_clocks(directory.clock_difference()), lambda told: told)
+        await self._step(
+            lambda: _close_clocks(directory.clock_difference(self._means.accounts.now)), lambda told: told
+        )
 
     async def _account(self) -> Account:
         mode, accounts = self._mode, self._means.accounts
@@ -110,6 +113,8 @@ class Steps:
             named = await self._means.explained(problem, account, service)
             if named.cause is not Cause.not_delegated:
                 raise named
+            if not own.delegates(service.name):
+                return f"{own.sam_account_name} is accepted by the application's own list, or has to be"
             count = len(own.delegates_to)
             return f"{own.sam_account_name} may delegate to {count} services, this one among them"
 
@@ -117,8 +122,12 @@ class Steps:
         await self._step(right, lambda told: told)
 
     async def _tickets(self, account: Account) -> None:
-        trial, name = self._means.trial, account_principal(account.sam_account_name, account.realm)
-        user = await self._step(lambda: trial.user_ticket(name), lambda _: f"for {name}")
+        trial = self._means.trial
+
+        async def user_ticket() -> gssapi.Credentials:
+            return await trial.user_ticket(kerberos_name(account))
+
+        user = await self._step(user_ticket, lambda _: f"for {kerberos_name(account)}")
         service = self._mode.service.principal(self._means.realm)
         await self._step(lambda: trial.service_ticket(user, service), lambda _: f"to {service}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.directory.account import Account
@@ -24,7 +24,7 @@ from appproxy.model.refusal import SIGN_ON_REASONS
 from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos import Kerberos, KerberosMode
-from appproxy.sso.kerberos_accounts import NEVER_KEPT_SECONDS, Accounts, refusal
+from appproxy.sso.kerberos_accounts import NEVER_KEPT_SECONDS, Accounts, kerberos_name, refusal
 from appproxy.sso.kerberos_errors import of_directory, of_kerberos
 from appproxy.sso.sign_on import Attempt
 
@@ -304,6 +304,23 @@ class KerberosTests(SynchronousTestCase):
         error = self.refused(self.attempt())
         self.assertEqual((error.reason, error.cause), ("sso_unavailable", "keytab_stale"))
         self.assertIn("kvno", str(error))
+
+    def test_forgotten_meanwhile(self) -> None:
+        """Another session's end takes the ticket under way with it: no bug, and trying again helps."""
+        later = self.tickets.later = Deferred()
+        waiting = self.attempt().prepare()
+        assert waiting is not None
+        later.errback(CancelledError())
+        error = self.failureResultOf(waiting, SignOnError).value
+        assert isinstance(error, SignOnError)
+        self.assertEqual((error.reason, error.cause), ("sso_unavailable", "forgotten"))
+
+    def test_strange_account_name(self) -> None:
+        """Security row 45: an account whose name Kerberos would read as another is refused."""
+        self.directory.account = account(sam_account_name="ada@EVIL")
+        error = self.refused(self.attempt())
+        self.assertEqual((error.reason, error.cause), ("sso_user", "name_refused"))
+        self.assertRaises(SignOnError, kerberos_name, account(sam_account_name="ada@EVIL"))
 
     # -- answers
 
