@@ -10,12 +10,11 @@ from typing import Final, NamedTuple
 
 from pydantic import Field
 
+from appproxy.admin.session_records import belongs_to, read_sessions
 from appproxy.model.principal import Principal
 from appproxy.model.schema import Model
 from appproxy.policy.decide import canonical_name
-from appproxy.session.record import SessionRecord, decode_record
 from appproxy.store.istore import IStore
-from appproxy.store.keys import SESSIONS, BadDocument
 from appproxy.store.sealing import Sealer
 
 ISSUER: Final = "appproxy:explain"
@@ -68,17 +67,9 @@ async def live_principal(store: IStore, sealer: Sealer, user: str, now: float) -
     @param sealer: the one that the session records are sealed with.
     @param now: seconds since the epoch.
     """
-    listing = await store.list(SESSIONS)
-    records: list[SessionRecord] = []
-    for item in listing.items:
-        try:
-            record = decode_record(item.key.removeprefix(SESSIONS), item.value, sealer)
-        except (BadDocument, ValueError):
-            continue  # a tombstone of a session that has ended
-        if record.expires_at > now and _is_of(record.principal, canonical_name(user)):
-            records.append(record)
-    newest = max(records, key=lambda record: record.created_at, default=None)
-    return newest.principal if newest is not None else None
+    records = await read_sessions(store, sealer)
+    live = [record for record in records if record.expires_at > now and belongs_to(record, user)]
+    return live[-1].principal if live else None
 
 
 def asked_user(request: UserRequest, live: Principal | None, needed: Iterable[str]) -> AskedUser:
@@ -104,7 +95,3 @@ def asked_user(request: UserRequest, live: Principal | None, needed: Iterable[st
     missing = sorted(name for name in needed if not known.claim(name))
     unused = sorted(given.keys() - needed)
     return AskedUser(known.reduced_to(needed), live is not None, tuple(missing), tuple(unused))
-
-
-def _is_of(principal: Principal, user: str) -> bool:
-    return user in (canonical_name(principal.user_principal_name), canonical_name(principal.label))

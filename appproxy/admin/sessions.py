@@ -14,11 +14,11 @@ from appproxy.admin.audit import audit
 from appproxy.admin.errors import bad_request, not_found
 from appproxy.admin.objects import MAXIMUM_LISTED, Row, rfc3339
 from appproxy.admin.peer import Peer
+from appproxy.admin.session_records import belongs_to, read_sessions, session_id_of
 from appproxy.model.schema import Model
-from appproxy.policy.decide import canonical_name
-from appproxy.session.record import SessionRecord, decode_record
-from appproxy.store.istore import IStore, Item
-from appproxy.store.keys import SESSIONS, BadDocument
+from appproxy.session.record import SessionRecord
+from appproxy.store.istore import IStore
+from appproxy.store.keys import SESSIONS
 from appproxy.store.sealing import Sealer
 
 ADMINISTRATOR: Final = "administrator"
@@ -71,7 +71,7 @@ class SessionObjects:
 
     async def list_of(self, user: str) -> list[Row]:
         """The same of one user's; there may be none."""
-        records = [record for record in await self._records() if _is_of(record, user)]
+        records = [record for record in await self._records() if belongs_to(record, user)]
         return [_row(record) for record in records[:MAXIMUM_LISTED]]
 
     async def show(self, name: str) -> Row:
@@ -107,7 +107,7 @@ class SessionObjects:
 
     async def _end_of(self, user: str, peer: Peer) -> Row:
         records = await self._records()
-        found = [record.session_id for record in records if _is_of(record, user)]
+        found = [record.session_id for record in records if belongs_to(record, user)]
         if not found:
             # Not silently: after an incident a mistyped name must not look like a success.
             raise not_found("session of", user, {record.principal.label for record in records})
@@ -118,20 +118,13 @@ class SessionObjects:
 
     async def _end_everybody(self, peer: Peer) -> Row:
         listing = await self._store.list(SESSIONS)
-        found = [_id_of(item) for item in listing.items]
+        found = [session_id_of(item) for item in listing.items]
         await self._control.end_many(found, ADMINISTRATOR)
         audit(peer, "delete", "sessions", 0)
         return {"ended": len(found)}
 
     async def _records(self) -> list[SessionRecord]:
-        listing = await self._store.list(SESSIONS)
-        records: list[SessionRecord] = []
-        for item in listing.items:
-            try:
-                records.append(decode_record(_id_of(item), item.value, self._sealer))
-            except (BadDocument, ValueError):
-                continue  # of another store.key: nobody is let in by it, and a list is no place to fail
-        return sorted(records, key=lambda record: record.created_at)
+        return await read_sessions(self._store, self._sealer)
 
     async def _find(self, name: str) -> SessionRecord:
         if len(name) < _SHORT_ID:
@@ -140,15 +133,6 @@ class SessionObjects:
         if len(found) != 1:
             raise not_found("session", name)
         return found[0]
-
-
-def _is_of(record: SessionRecord, user: str) -> bool:
-    principal = record.principal
-    return canonical_name(user) in (principal.user_principal_name, canonical_name(principal.label))
-
-
-def _id_of(item: Item) -> str:
-    return item.key.removeprefix(SESSIONS)
 
 
 def _row(record: SessionRecord) -> dict[str, Any]:
