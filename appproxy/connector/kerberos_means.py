@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.secrets import SecretUnavailable, read_secret
+from appproxy.connector.own_account import NoAccount, own_account
 from appproxy.directory.directory import Directory, open_directory
 from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
-from appproxy.kerberos.causes import KerberosError, KerberosUnavailable
-from appproxy.kerberos.library import make_delegator
 from appproxy.kerberos.tickets import Tickets, TicketSettings
 from appproxy.kerberos.trial import Trial
 from appproxy.sso.kerberos import Kerberos
@@ -42,16 +41,10 @@ class KerberosMeans:
         @raise CannotSignOn: if what the settings name is not there, or not safe. No server is asked yet.
         """
         own = settings.kerberos
-        assert own.keytab_file is not None, "the settings were checked"
         try:
-            delegator = make_delegator(own.principal, own.keytab_file.absolute())
-            delegator.check_keytab()
-        except KerberosUnavailable as error:
-            raise CannotSignOn(f"allowed_sso: {error}") from error
-        except KerberosError as error:
-            raise CannotSignOn(f"kerberos.keytab_file: {error.detail}") from error
-        except ValueError as error:
-            raise CannotSignOn(f"kerberos.principal: {error}") from error
+            delegator = own_account(own, "allowed_sso")
+        except NoAccount as error:
+            raise CannotSignOn(str(error)) from error
         self._directory: Directory = open_directory(_directory_settings(settings), reactor, reactor.seconds)
         self._pool = FairPool("kerberos", TICKET_THREADS, reactor)
         self._tickets = Tickets(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appproxy.config.connector import ConnectorSettings
 from appproxy.config.fields import CREDENTIAL
 from appproxy.config.secrets import SecretUnavailable
+from appproxy.connector.own_account import NoAccount, own_account
 from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.dialer import CONNECT_SECONDS
 
@@ -84,8 +85,6 @@ def _proxy(settings: ConnectorSettings) -> ConnectProxy | None:
 
 def _outbound(proxy: ConnectProxy, settings: ConnectorSettings, owner: int | None = None) -> OutboundProxy:
     # Most connectors have no use for Kerberos.
-    from appproxy.kerberos.causes import KerberosError, KerberosUnavailable
-    from appproxy.kerberos.library import make_delegator
     from appproxy.kerberos.outbound import OutboundProxy
 
     own = settings.kerberos
@@ -94,12 +93,7 @@ def _outbound(proxy: ConnectProxy, settings: ConnectorSettings, owner: int | Non
         only = "is there only in a systemd unit with LoadCredential="
         raise NoWayOut(f"kerberos.keytab_file: {own.keytab_file} {only}")
     try:
-        delegator = make_delegator(own.principal, own.keytab_file.absolute(), owner)
-        delegator.check_keytab()
-    except KerberosUnavailable as error:
-        raise NoWayOut(f"proxy.negotiate: {error}") from error
-    except KerberosError as error:
-        raise NoWayOut(f"kerberos.keytab_file: {error.detail}") from error
-    except ValueError as error:
-        raise NoWayOut(f"kerberos.principal: {error}") from error
+        delegator = own_account(own, "proxy.negotiate", owner)
+    except NoAccount as error:
+        raise NoWayOut(str(error)) from error
     return OutboundProxy(delegator, proxy.address, str(own.keytab_file))
