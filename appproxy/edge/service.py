@@ -134,14 +134,8 @@ class EdgeService(DaemonService):
             web, tunnels, sessions, feed, self._certificates, outcomes, lambda: identity.current.expires_at
         )
         self._numbers.count_turned_away(self._limit.refused)
-        giving_back = GivingBack(self.reactor, lambda: self._limit.active)
-        giving_back.start()
-        self._stoppers.append(giving_back)
         await self.start_metrics(self._settings.metrics.listen, self._numbers.metrics, is_ready)
-        touching = LoopingCall(web.touch_live)
-        touching.clock = self.reactor
-        touching.start(TOUCH_SECONDS, now=False)
-        self._stoppers.append(touching)
+        self._keep_house(web)
         self._ready = True
         self._log.info(
             "{event}: {applications} applications at revision {revision}",
@@ -150,6 +144,15 @@ class EdgeService(DaemonService):
             revision=feed.current.revision,
         )
         self.notifier.ready()
+
+    def _keep_house(self, web: Web) -> None:
+        """What goes on by itself, whoever comes."""
+        giving_back = GivingBack(self.reactor, lambda: self._limit.active)
+        giving_back.start()
+        touching = LoopingCall(web.touch_live)
+        touching.clock = self.reactor
+        touching.start(TOUCH_SECONDS, now=False)
+        self._stoppers += [giving_back, touching]
 
     async def _open_store(self) -> tuple[SqliteStore, Sealer]:
         settings = self._settings.store
