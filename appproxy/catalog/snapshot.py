@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from appproxy.httpwire.paths import loose_path
 from appproxy.model.application import Application, Backend, ConnectorGroup, backend_view
 
 
@@ -19,11 +20,12 @@ class Published:
     @ivar external_prefix: the path of its external URL; ends in a slash.
     @ivar bare_path: the same without that slash: few servers tell the two apart, so it is part of
         the application and not of the one around it.
+    @ivar loose_prefix: C{external_prefix} as servers see it to which capitals are all the same.
     @ivar alone: whether its host has this one application only, at C{/}.
     @ivar backend: what its connectors are told.
     """
 
-    __slots__ = ("alone", "application", "backend", "bare_path", "external_prefix", "id")
+    __slots__ = ("alone", "application", "backend", "bare_path", "external_prefix", "id", "loose_prefix")
 
     def __init__(self, application_id: str, application: Application, alone: bool) -> None:
         self.id = application_id
@@ -31,6 +33,7 @@ class Published:
         self.alone = alone
         self.external_prefix = application.external_url.path
         self.bare_path = self.external_prefix[:-1]
+        self.loose_prefix = loose_path(self.external_prefix)
         self.backend: Backend = backend_view(application_id, application)
 
 
@@ -77,6 +80,23 @@ class Catalog:
             if path.startswith(published.external_prefix) or path == published.bare_path:
                 return published
         return None
+
+    def like_another(self, host: bytes, path: str, published: Published) -> bool:
+        """
+        Whether a server to which capitals are all the same would take a path for one of a more specific
+        application than the one that answers.
+
+        @param path: as for L{route}.
+        @param published: what L{route} found.
+        """
+        loose = ""
+        for each in self._by_host.get(host, ()):
+            if each is published:
+                break
+            loose = loose or loose_path(path) + "/"
+            if loose.startswith(each.loose_prefix) and each.loose_prefix != published.loose_prefix:
+                return True
+        return False
 
     def by_group(self, group: str) -> tuple[Backend, ...]:
         """What the connectors of a group are told, sorted by id."""

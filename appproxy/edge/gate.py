@@ -42,6 +42,10 @@ _NOT_ALLOWED: Final = (
     'The administrator can allow it with ambiguous_paths = "pass".'
 )
 _OF_ANOTHER: Final = "The address has {}: some servers would read it as an address of another application."
+_LIKE_ANOTHER: Final = (
+    "The address differs from one of another application only in capitals, or in dots and blanks at the end "
+    "of a name, which some servers take no notice of."
+)
 _LIKE_A_HOST: Final = (
     "The address has two slashes where the application's own path begins, which some servers would read as "
     "the name of a host."
@@ -121,13 +125,23 @@ class Gate:
         if published is None:
             return _UNKNOWN_PATH if host in self.catalog.hosts else UNKNOWN_HOST
         view = self.views[published.id]
-        if path.ambiguous and not published.alone:
-            refusal = self._ambiguous(head, host, path, published)
+        if not published.alone:
+            refusal = self._unclear(head, host, path, published)
             if refusal is not None:
                 return Refuse(refusal, view.id)
         if view.scheme != connection.scheme:
             return UNKNOWN_HOST
         return self._enter(head, host, view)
+
+    def _unclear(
+        self, head: RequestHead, host: bytes, path: CanonicalPath, published: Published
+    ) -> Refusal | None:
+        """A path by which the application's server could find what is for another application's users."""
+        if path.ambiguous:
+            return self._ambiguous(head, host, path, published)
+        if self.catalog.like_another(host, path.path, published):
+            return Refusal(Error.BadRequest, "ambiguous_path", "peer", _LIKE_ANOTHER)
+        return None
 
     def _ambiguous(
         self, head: RequestHead, host: bytes, path: CanonicalPath, published: Published
@@ -142,10 +156,14 @@ class Gate:
             detail = _NOT_ALLOWED.format(found)
         elif view.loses_prefix and path.path.startswith(f"{published.external_prefix}/"):
             detail = _LIKE_A_HOST
-        elif all(self.catalog.route(host, each) is published for each in readings(head.target)):
-            return None
         else:
-            detail = _OF_ANOTHER.format(found)
+            read = readings(head.target)
+            if any(self.catalog.route(host, each) is not published for each in read):
+                detail = _OF_ANOTHER.format(found)
+            elif any(self.catalog.like_another(host, each, published) for each in read):
+                detail = _LIKE_ANOTHER
+            else:
+                return None
         return Refusal(Error.BadRequest, "ambiguous_path", "peer", detail)
 
     def is_known_host(self, host: bytes) -> bool:

@@ -23,6 +23,7 @@ _encoded_slash: Final = re.compile(rb"%2[Ff]")
 _parameters: Final = re.compile(r";[^/]*")
 _slashes: Final = re.compile(r"//+")
 _authority: Final = re.compile(r"//[^/]*").match
+_unseen_end: Final = re.compile(r"[. ]+(?=/|$)")
 _control: Final = re.compile(rb"[\x01-\x1f\x7f]").search
 _is_dots: Final = re.compile(rb"[ \t]*\.\.?[ \t]*(?:;.*)?", re.DOTALL).fullmatch
 
@@ -91,6 +92,16 @@ def readings(target: bytes) -> set[str]:
                 found.add(path_text)
                 found.add(_slashes.sub("/", path_text))
     return found
+
+
+def loose_path(path: str) -> str:
+    """
+    One spelling of all those that are the same file on Windows: capitals count for nothing there, nor do
+    dots and blanks at the end of a name.
+
+    @param path: decoded.
+    """
+    return _unseen_end.sub("", path.casefold())
 
 
 def _read(path: bytes) -> CanonicalPath:

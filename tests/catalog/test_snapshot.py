@@ -53,6 +53,24 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.routed(b"a.example", "/doc"), "root")
         self.assertEqual(self.routed(b"a.example", "/docs2"), "root")
 
+    def test_like_another(self) -> None:
+        """Only a more specific application's path, spelt otherwise, is; two that differ so were wished so."""
+
+        def alike(catalog: Catalog, path: str) -> bool:
+            published = catalog.route(b"a.example", path)
+            assert published is not None
+            return catalog.like_another(b"a.example", path, published)
+
+        for path in ("/DOCS/x", "/Docs", "/docs/Deep/", "/docs./x", "/docs/deep "):
+            self.assertTrue(alike(self.catalog, path), path)
+        for path in ("/", "/X", "/docs/X", "/DOCS2", "/docs/deep/DEEP", "/docs/DEEPER", "/x/DOCS/"):
+            self.assertFalse(alike(self.catalog, path), path)
+        both = Catalog(
+            1, {"one": application("https://a.example/docs/"), "two": application("https://a.example/Docs/")}
+        )
+        for path in ("/docs/", "/Docs/"):
+            self.assertFalse(alike(both, path), path)
+
     def test_nothing_outside(self) -> None:
         """Unknown hosts, and paths beside the published one, have no application."""
         self.assertIsNone(self.routed(b"example", "/"))

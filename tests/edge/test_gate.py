@@ -98,7 +98,6 @@ class RoutingTests(GateTestCase):
             ("/admin/x?y=/", "admin"),
             ("/x?/admin/", "tools"),
             ("/%61dmin/x", "admin"),
-            ("/Admin/x", "tools"),
         ):
             verdict = self.judge(target, cookie("ada"), host=TOOLS)
             self.assert_forwarded(verdict, application_id, ADA)
@@ -186,6 +185,44 @@ class RoutingTests(GateTestCase):
         ):
             verdict = judge(gate, head(target, cookie("ada"), host=f"docs.{DOMAIN}"))
             self.assert_forwarded(verdict, application_id, ADA)
+
+    def test_capitals_of_another_application(self) -> None:
+        """
+        Where capitals are all the same to a server, a path would be another application's: it passes nowhere.
+
+        Security row 7.
+        """
+        url = f"https://docs.{DOMAIN}/"
+        for lax in ({}, {"ambiguous_paths": "pass"}):
+            gate = make_gate(
+                {
+                    "docs": application("docs", external_url=url, **lax),
+                    "secret": application(
+                        "secret",
+                        external_url=f"{url}Secret/",
+                        internal_url="http://inside.corp/Secret/",
+                        **lax,
+                    ),
+                }
+            )
+            host = f"docs.{DOMAIN}"
+            alike = ["/secret", "/SECRET/x", "/%73ecret/x", "/Secret./x", "/Secret%20/x", "/\u017fecret/x"]
+            if lax:
+                alike += ["//secret/x", "/secret;v=1/x", "/secret%2fx"]
+            for target in alike:
+                encoded = target.replace("\u017f", "%c5%bf")
+                verdict = judge(gate, head(encoded, cookie("ada"), host=host))
+                refused = self.assert_refused(verdict, 400, "ambiguous_path")
+                self.assertIn("capitals", refused.refusal.detail)
+            for target, application_id in (
+                ("/SECRETS/x", "docs"),
+                ("/A/secret", "docs"),
+                ("/Secret/X", "secret"),
+                ("/Secret/secret/", "secret"),
+                ("/Secret", "secret"),
+            ):
+                verdict = judge(gate, head(target, cookie("ada"), host=host))
+                self.assert_forwarded(verdict, application_id, ADA)
 
     def test_like_a_host(self) -> None:
         """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.paths import CanonicalPath, canonical_path, readings
+from appproxy.httpwire.paths import CanonicalPath, canonical_path, loose_path, readings
 from tests.corpus.cases import PATHS
 
 
@@ -51,6 +51,12 @@ class CanonicalPathTests(SynchronousTestCase):
             (b"//a", {"//a", "/a", "/"}),
         ):
             self.assertEqual(readings(target), expected, target)
+
+    def test_loose_paths(self) -> None:
+        """Spellings of one file on Windows are one; a dot within a name stays."""
+        for path in ("/secret/a.b", "/SECRET/A.B", "/Secret./a.B..", "/sEcret. ./a.b ", "/\u017fecret/a.b"):
+            self.assertEqual(loose_path(path), "/secret/a.b", path)
+        self.assertEqual(loose_path("/"), "/")
 
     def test_long_paths(self) -> None:
         """Paths too long for the memo are read alike."""
