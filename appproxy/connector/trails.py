@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from appproxy.tunnel.messages import pack_times
+from appproxy.tunnel.times import pack_times
 
 REMEMBERED: Final = 16_384
 """Requests, with some 300 bytes each: seconds of a busy connector, hours of a quiet one."""

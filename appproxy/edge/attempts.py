@@ -65,6 +65,11 @@ class Attempts:
             self.bind()
         return stream
 
+    def behind_relay(self, connector: str) -> None:
+        """The relay says which connector it was; a connector can say nothing of itself."""
+        if self._link is not None and self._link.is_relay:
+            self._transaction.connector = connector
+
     def bind(self) -> None:
         """A sign-on of this client's connection lives on the tunnel from now on."""
         if self._link is not None:

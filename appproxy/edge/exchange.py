@@ -30,8 +30,8 @@ from appproxy.observe.transaction import Transaction
 from appproxy.relay.opener import NoConnector, StreamOpener
 from appproxy.transport.wheel import Timer, TimerWheel
 from appproxy.tunnel.handler import StreamHandler
-from appproxy.tunnel.messages import seconds_at
 from appproxy.tunnel.stream import Stream
+from appproxy.tunnel.times import TIMES_SIZE, named_in, seconds_at
 
 CONNECTOR_GRACE_SECONDS: Final = 5.0
 """The connector times the backend itself and says so; past this it is the connector that is silent."""
@@ -280,6 +280,8 @@ class Exchange(StreamHandler, RequestSink):
     def times(self, payload: bytes) -> None:
         """How long the answer took there, which comes just before its head, or before a reset."""
         transaction = self._transaction
+        if len(payload) > TIMES_SIZE:
+            self._attempts.behind_relay(named_in(payload))
         transaction.connector_time = seconds_at(payload, 0)
         transaction.backend_time = seconds_at(payload, 4)
         transaction.sso_time = seconds_at(payload, 8)

@@ -121,7 +121,9 @@ class Forwarder:
         elif not link.takes_questions:
             stream.reset("no_questions", link.software)
         else:
-            stream.handler = RequestSide(link.ask(message, AnswerSide(stream, lambda reason, detail: None)))
+            stream.handler = RequestSide(
+                link.ask(message, AnswerSide(stream, link.name, lambda reason, detail: None))
+            )
 
     def _choose(self, edge: EdgeLink, stream: Stream, message: OpenMessage, group: str) -> None:
         failure = self._failures.of(message.transaction_id)
@@ -147,7 +149,7 @@ class Forwarder:
                 edge.client_number(client),
                 edge.user_key(number),
                 edge.user(number, link),
-                AnswerSide(stream, failed),
+                AnswerSide(stream, link.name, failed),
             )
         except TunnelRefused:
             return False

@@ -87,6 +87,10 @@ class TunnelLink(Protocol):
     def tunnel(self) -> str: ...
 
     @property
+    def is_relay(self) -> bool:
+        """Whether there are other tunnels behind it, of connectors."""
+
+    @property
     def usable(self) -> bool:
         """Whether new streams may be opened on it."""
 

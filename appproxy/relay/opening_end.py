@@ -32,6 +32,7 @@ class OpeningEnd:
 
     @ivar name: the peer's, for the log.
     @ivar tunnel: this tunnel's number, for the log.
+    @ivar is_relay: whether the peer is one.
     @ivar address: where the peer is.
     @ivar software: how the peer calls itself.
     @ivar up_since: when its HELLO came; 0 before.
@@ -41,8 +42,9 @@ class OpeningEnd:
     @ivar timed: is set to what wants to know of the answers to pings.
     """
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, address: str, is_relay: bool = False) -> None:
         self.name = name
+        self.is_relay = is_relay
         self.tunnel = str(next(_numbers))
         self.address = address
         self.software = ""

@@ -41,7 +41,7 @@ class RelayLink(OpeningEnd):
     """
 
     def __init__(self, address: str, owner: RelayLinkOwner) -> None:
-        OpeningEnd.__init__(self, "", address)
+        OpeningEnd.__init__(self, "", address, is_relay=True)
         self.rows: Sequence[TunnelRow] = ()
         self._owner = owner
         self._reported_revision = -1

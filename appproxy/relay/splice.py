@@ -2,7 +2,7 @@
 One stream of an edge's tunnel and one of a connector's, joined.
 
 Everything passes as it is: heads, data, ends of either direction, resets, and
-the wish to pause. No byte is kept here; what waits, waits in the tunnels.
+the wish to pause; times with the connector's name. No byte is kept here; what waits, waits in the tunnels.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from appproxy.tunnel.stream import Stream
+from appproxy.tunnel.times import name_times
 
 Failed = Callable[[str, str], None]
 """Told with reason and detail that the connector gave a request up before it answered."""
@@ -67,10 +68,15 @@ class AnswerSide:
     A L{appproxy.tunnel.handler.StreamHandler}.
     """
 
-    __slots__ = ("_answered", "_failed", "_near")
+    __slots__ = ("_answered", "_connector", "_failed", "_named", "_near")
 
-    def __init__(self, near: Stream, failed: Failed) -> None:
+    def __init__(self, near: Stream, connector: str, failed: Failed) -> None:
+        """
+        @param connector: whose stream it is, which the edge is told.
+        """
         self._near = near
+        self._connector = connector
+        self._named = False
         self._failed = failed
         self._answered = False
 
@@ -96,13 +102,16 @@ class AnswerSide:
         self._near.upgraded()
 
     def times(self, payload: bytes) -> None:
-        """How long the answer took."""
-        self._near.times(payload)
+        """How long the answer took, and where."""
+        self._named = True
+        self._near.times(name_times(payload, self._connector))
 
     def reset(self, reason: str, detail: str) -> None:
         """The connector gave up, or is gone."""
         if not self._answered:
             self._failed(reason, detail)
+            if not self._named:
+                self.times(b"")
         self._near.reset(reason, detail)
 
     def writable(self, writable: bool) -> None:

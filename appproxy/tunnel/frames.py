@@ -87,6 +87,9 @@ MAX_HEAD: Final = 128 << 10
 MAX_CONTROL: Final = 64 << 10
 """Every other frame, known or not: the largest is a principal with a thousand groups."""
 
+TIMES_LIMIT: Final = 64
+"""Room for three times, and for most names of connectors."""
+
 SPLIT_ABOVE: Final = 4 << 10
 """A DATA frame up to this size is worth the wait for its rest; a larger one is handed on in parts."""
 
@@ -94,7 +97,8 @@ _LIMITS: Final = [MAX_CONTROL] * 256
 _LIMITS[OPEN] = _LIMITS[HEAD] = MAX_HEAD
 _LIMITS[DATA] = MAX_DATA
 _LIMITS[HELLO] = _LIMITS[SETTINGS] = 16 << 10
-_LIMITS[PING] = _LIMITS[TIMES] = 64
+_LIMITS[PING] = 64
+_LIMITS[TIMES] = TIMES_LIMIT
 _LIMITS[END] = _LIMITS[UPGRADED] = 0
 
 

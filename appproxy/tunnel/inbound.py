@@ -14,7 +14,6 @@ from appproxy.tunnel.frames import BLOCKED, DATA, FIN, HEAD, MAX_NUMBER, OPEN, T
 from appproxy.tunnel.handler import DEAF
 from appproxy.tunnel.messages import (
     NO_BODY,
-    TIMES_SIZE,
     OpenMessage,
     pack_reason,
     unpack_go_away,
@@ -39,6 +38,7 @@ from appproxy.tunnel.stream import (
     RAW,
     Stream,
 )
+from appproxy.tunnel.times import TIMES_SIZE
 
 if TYPE_CHECKING:
     from appproxy.tunnel.state import SessionState

@@ -45,13 +45,6 @@ _ASK: Final = 0x04
 _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
 _PRINCIPAL: Final = Struct(">II")
-_TIMES: Final = Struct(">III")
-
-TIMES_SIZE: Final = 12
-UNKNOWN_TIME: Final = (1 << 32) - 1
-"""In TIMES: not known."""
-LONGEST_TIME: Final = UNKNOWN_TIME - 1
-"""In TIMES: so long, or longer."""
 
 
 def _bad(what: str) -> TunnelError:
@@ -400,26 +393,6 @@ def unpack_number(payload: bytes) -> int:
     if not 0 < number <= MAX_NUMBER:
         raise _bad("a number is out of bounds")
     return number
-
-
-def pack_times(connector: float, backend: float, sign_on: float) -> bytes:
-    """
-    The payload of TIMES.
-
-    @param connector: seconds at the connector; C{backend}: at the application; C{sign_on}: until the
-        user was signed on. Below 0: not known.
-    """
-    return _TIMES.pack(_microseconds(connector), _microseconds(backend), _microseconds(sign_on))
-
-
-def _microseconds(seconds: float) -> int:
-    return min(int(seconds * 1_000_000), LONGEST_TIME) if seconds >= 0 else UNKNOWN_TIME
-
-
-def seconds_at(payload: bytes, offset: i64) -> float:
-    """One of the times of a TIMES payload, in seconds; -1 if it is not known."""
-    microseconds = u32_at(payload, offset)
-    return -1.0 if microseconds == UNKNOWN_TIME else microseconds / 1_000_000
 
 
 def pack_long(number: int) -> bytes:

@@ -15,7 +15,7 @@ from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.modes import SignOns
 from appproxy.sso.sign_on import Attempt, SignOn
-from appproxy.tunnel.messages import seconds_at
+from appproxy.tunnel.times import seconds_at
 from tests.connector.support import ADA, EVE, Answer, Edge, backend, failures_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -130,6 +130,22 @@ class TimesContract(ContractCase):
         self.assertEqual((self.last.reason, self.last.retries), ("tunnel_lost", 1))
         self.assert_times(-1, -1)
 
+    def test_connector(self) -> None:
+        """The log names the connector, wherever its tunnel ends, also of a request that it gave up."""
+        rig = self.rig = self.make_rig(connectors={"one": "main", "two": "main"})
+        for _ in range(4):
+            self.rig.client().send(request())
+            rig.backend.send(EMPTY)
+            self.assertEqual(self.last.connector, rig.served[-1])
+            # The next one is dialled for, which is what tells whose it is.
+            rig.backend.transport.loseConnection()
+            rig.network.run()
+        client = self.send(request(b"POST / HTTP/1.1", b"Content-Length: 0"))
+        rig.connectors[rig.served[-1]].cut()
+        rig.network.run()
+        self.assertEqual(Head(client.take()).status, 502)
+        self.assertEqual((self.last.reason, self.last.connector), ("tunnel_lost", rig.served[-1]))
+
     def test_tunnel(self) -> None:
         """Each tunnel has a number of its own, which the log names."""
         for _ in range(2):

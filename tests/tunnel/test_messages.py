@@ -119,13 +119,6 @@ class MessageTests(SynchronousTestCase):
         self.assertRaises(TunnelError, messages.unpack_principal, messages.pack_principal(0, b""))
         self.assertRaises(TunnelError, messages.unpack_principal, packed[:10])
 
-    def test_times(self) -> None:
-        """Times cross in microseconds; what is not known, or longer than fits, has a value of its own."""
-        packed = messages.pack_times(1.5, -1.0, 0.000_002)
-        self.assertEqual([messages.seconds_at(packed, at) for at in (0, 4, 8)], [1.5, -1.0, 0.000_002])
-        longest = messages.seconds_at(messages.pack_times(1e9, 0.0, -0.5), 0)
-        self.assertAlmostEqual(longest, 4294.967294)
-
 
 class HelloTests(SynchronousTestCase):
     """What both sides agree on."""

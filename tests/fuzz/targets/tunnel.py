@@ -11,6 +11,7 @@ from appproxy.tunnel.frames import ACK, BLOCKED, FIN, encode
 from appproxy.tunnel.messages import UNTIL_END, Role
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import TunnelSettings
+from appproxy.tunnel.times import pack_times
 from tests.fuzz.support import hold, no_bugs_logged, same, splits
 from tests.tunnel.support import Pair, Recorder, RecordingListener, request, stream_of
 
@@ -54,11 +55,7 @@ def seeds() -> Iterable[bytes]:
                 encode(frames.GOAWAY, 0, messages.pack_reason("draining", "", 1)),
             ]
         )
-    yield (
-        b"o"
-        + encode(frames.TIMES, 1, messages.pack_times(0.1, 0.05, -1.0))
-        + encode(frames.HEAD, 1, b"200 -2")
-    )
+    yield (b"o" + encode(frames.TIMES, 1, pack_times(0.1, 0.05, -1.0)) + encode(frames.HEAD, 1, b"200 -2"))
     yield b"o" + encode(frames.HEAD, 1, b"101 -2") + encode(frames.UPGRADED, 1)
     yield b"o" + encode(frames.UPGRADED, 2) + encode(frames.DATA, 2, b"raw") + encode(frames.END, 2)
 
