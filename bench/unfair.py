@@ -12,6 +12,7 @@ from typing import Final
 
 from twisted.scripts import twistd
 
+from appproxy.transport import socket_options
 from appproxy.tunnel import outbox, protocol, stream
 
 NO_LIMIT: Final = 1 << 30
@@ -19,7 +20,7 @@ NO_LIMIT: Final = 1 << 30
 
 def without_mark() -> None:
     """The kernel takes what its send buffer holds (no TCP_NOTSENT_LOWAT)."""
-    _replace(protocol, "UNSENT_BYTES", (1 << 31) - 1)
+    _replace(socket_options, "UNSENT_BYTES", (1 << 31) - 1)
 
 
 def without_turns() -> None:

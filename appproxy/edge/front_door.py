@@ -13,7 +13,7 @@ from appproxy.pki.identity import Identity
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.transport.client_hello import ClientHello
 from appproxy.transport.contexts import ENROLL_ALPN, TUNNEL_ALPN, ServerContext, server_context
-from appproxy.transport.listener import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Alert, Route
+from appproxy.transport.peeking import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Alert, Route
 
 CONNECTOR_ROLES = frozenset({"connector"})
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from appproxy.pki.identity import Identity
 from appproxy.transport.client_hello import ClientHello
 from appproxy.transport.contexts import TUNNEL_ALPN, ServerContext, server_context
-from appproxy.transport.listener import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Alert, Route
+from appproxy.transport.peeking import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Alert, Route
 
 
 class RelayDoor:

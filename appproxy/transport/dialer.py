@@ -32,8 +32,8 @@ from appproxy.transport.addresses import HostPort, is_address
 from appproxy.transport.contexts import ClientContext
 from appproxy.transport.handshaking import Handshaking, TlsLayer
 from appproxy.transport.immediate import dialling
-from appproxy.transport.listener import prepare_transport
 from appproxy.transport.peer import identity_of, peer_certificate
+from appproxy.transport.socket_options import prepare_transport
 from appproxy.transport.stock_tls import StockTls
 
 CONNECT_SECONDS: Final = 10.0

@@ -7,7 +7,6 @@ L{appproxy.tunnel.session}.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
@@ -55,30 +54,9 @@ CHECK_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 5.0
 """How long a closing tunnel waits for its last frames to leave before it aborts."""
 
-UNSENT_BYTES: Final = 128 << 10
-"""TCP_NOTSENT_LOWAT: without it the kernel takes megabytes of bulk ahead of a small frame."""
-
 _ECHO: Final = Struct(">d")
 _LAST_OPEN: Final = b"last open"
 """A ping of this text comes back behind every OPEN that the peer had sent before it."""
-
-
-def limit_unsent(transport: Any) -> bool:
-    """
-    Let the kernel take no more than L{UNSENT_BYTES} ahead of the network.
-
-    @return: whether there is a TCP socket under this transport that took it.
-    """
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    while transport is not None:
-        handle = getattr(transport, "socket", None)
-        if isinstance(handle, socket.socket):
-            if option is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
-                return False
-            handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
-            return True
-        transport = getattr(transport, "transport", None)
-    return False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -144,13 +122,9 @@ class TunnelProtocol(BareProtocol):
         if self.refused:
             self._turn_away()
             return
-        transport: Any = self.transport
-        limit_unsent(transport)
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
         self._silent_since = self._pinged_at = self._clock.seconds()
         self.session = self._session_factory(self._wake)
-        transport.registerProducer(self, True)
+        self.transport.registerProducer(self, True)
         self._later("hello", self._hello_seconds, self._hello_missing)
         self._later("check", CHECK_SECONDS, self._check)
         self._wake()

@@ -19,7 +19,8 @@ from appproxy.pki.join import parse_token, redeem
 from appproxy.pki.server_identity import ensure_server_identity
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import server_context
-from appproxy.transport.listener import Route, listen
+from appproxy.transport.listener import listen
+from appproxy.transport.peeking import Route
 from tests.admin.support import ADA
 from tests.cli.support import CommandTestCase, run
 

@@ -14,7 +14,7 @@ from appproxy.pki.server_identity import ServerIdentity
 from appproxy.transport.certificates import CertificateDirectory
 from appproxy.transport.client_hello import ClientHello
 from appproxy.transport.contexts import ENROLL_ALPN, TUNNEL_ALPN
-from appproxy.transport.listener import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Route
+from appproxy.transport.peeking import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Route
 from tests.pki.support import HOST, clock_now, new_folder, open_authority, result
 
 PEER = IPv4Address("TCP", "192.0.2.7", 50_000)

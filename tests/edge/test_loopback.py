@@ -22,7 +22,8 @@ from twisted.trial.unittest import TestCase
 from appproxy.edge.line import GONE_SECONDS
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import server_context
-from appproxy.transport.listener import Route, listen, listen_plain
+from appproxy.transport.listener import listen, listen_plain
+from appproxy.transport.peeking import Route
 from tests.contract.rig import DOMAIN, OPEN_TO_ALL, Rig, application
 from tests.contract.support import Head, request
 

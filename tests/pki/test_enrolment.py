@@ -52,7 +52,8 @@ from appproxy.store.istore import StoreUnavailable
 from appproxy.store.keys import CONNECTORS
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.contexts import ServerContext, server_context
-from appproxy.transport.listener import Route, listen
+from appproxy.transport.listener import listen
+from appproxy.transport.peeking import Route
 from tests.pki.support import HOST, clock_now, new_folder, open_authority, result
 from tests.store.support import memory_store
 

@@ -22,7 +22,7 @@ from appproxy.relay.service import RelayService
 from appproxy.relay.tap import Options
 from appproxy.transport.client_hello import ClientHello
 from appproxy.transport.contexts import ENROLL_ALPN, HTTP_ALPN, TUNNEL_ALPN
-from appproxy.transport.listener import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Route
+from appproxy.transport.peeking import NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME, Route
 from tests.relay.support import HOST, ca
 
 PEER = IPv4Address("TCP", "192.0.2.7", 50_000)

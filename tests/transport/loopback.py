@@ -31,12 +31,8 @@ from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused, loss_reason
 from appproxy.transport.handshaking import TlsLayer
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.limit import ConnectionLimit
-from appproxy.transport.listener import (
-    UNRECOGNIZED_NAME,
-    Alert,
-    Route,
-    listen,
-)
+from appproxy.transport.listener import listen
+from appproxy.transport.peeking import UNRECOGNIZED_NAME, Alert, Route
 from tests.transport.support import CLIENT, SERVER, Authority, Recorder, run_reactor
 
 OURS = Authority("ours")

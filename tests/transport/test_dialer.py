@@ -14,9 +14,7 @@ from appproxy.transport.contexts import (
 )
 from appproxy.transport.dialer import TlsClientEndpoint, TlsRefused
 from appproxy.transport.fast_tls import SESSION_SECONDS
-from appproxy.transport.listener import (
-    listen_plain,
-)
+from appproxy.transport.listener import listen_plain
 from appproxy.transport.peer import peer_identity
 from tests.transport.loopback import (
     WEB,

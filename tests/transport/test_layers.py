@@ -21,7 +21,7 @@ from appproxy.transport.contexts import (
 from appproxy.transport.fast_tls import FastTls
 from appproxy.transport.handshaking import LINGER_SECONDS, Handshaking
 from appproxy.transport.layers import tls_layer
-from appproxy.transport.listener import PeekingProtocol
+from appproxy.transport.peeking import PeekingProtocol
 from appproxy.transport.secured import SecuredConnection
 from appproxy.transport.stock_tls import StockTls
 from tests.transport.in_memory import InMemoryCase

@@ -31,15 +31,13 @@ from appproxy.transport.contexts import (
 from appproxy.transport.dialer import loss_reason
 from appproxy.transport.layers import tls_layer
 from appproxy.transport.limit import ALL, ConnectionLimit
-from appproxy.transport.listener import (
+from appproxy.transport.listener import listen_plain
+from appproxy.transport.peeking import (
     HANDSHAKE_SECONDS,
     TUNNEL_HANDSHAKES,
-    UNSENT_BYTES,
     HandshakeQueue,
     PeekingFactory,
     Route,
-    listen_plain,
-    prepare_transport,
 )
 from tests.transport.loopback import (
     CONNECT,
@@ -448,26 +446,3 @@ class QueueTests(SynchronousTestCase):
         queue.leave(gone)
         clock.advance(0)
         self.assertEqual(begun, ["there"])
-
-
-class PreparedTests(SynchronousTestCase):
-    """What every connection is given."""
-
-    def test_unsent_limit(self) -> None:
-        """The kernel is told to keep little for a reader that stalls, also below a TLS layer."""
-
-        class Bare:
-            def __init__(self, plain: socket.socket) -> None:
-                self.socket = plain
-
-        class Above:
-            def __init__(self, transport: object) -> None:
-                self.transport = transport
-
-        plain = socket.socket()
-        self.addCleanup(plain.close)
-        prepare_transport(Above(Bare(plain)))
-        self.assertEqual(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), UNSENT_BYTES)
-        unix = socket.socket(socket.AF_UNIX)
-        self.addCleanup(unix.close)
-        prepare_transport(Bare(unix))

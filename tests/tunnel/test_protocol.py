@@ -4,7 +4,6 @@ Tests of L{appproxy.tunnel.protocol} on in-memory transports and a fake clock.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +22,8 @@ from appproxy.tunnel.messages import Role, unpack_go_away
 from appproxy.tunnel.protocol import (
     CLOSE_SECONDS,
     TURN_BYTES,
-    UNSENT_BYTES,
     WRITE_BYTES,
     TunnelProtocol,
-    limit_unsent,
 )
 from appproxy.tunnel.session import TunnelSession
 from appproxy.tunnel.settings import KIB, MIB, TunnelSettings
@@ -40,7 +37,6 @@ class CountingTransport(StringTransport):
         super().__init__()
         self.writes: list[bytes] = []
         self.aborted = False
-        self.nodelay = False
         self.filled: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
@@ -54,10 +50,6 @@ class CountingTransport(StringTransport):
         """Note the abort."""
         self.aborted = True
         super().abortConnection()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Note the option."""
-        self.nodelay = enabled
 
 
 class Turns:
@@ -154,7 +146,6 @@ class TurnTests(SynchronousTestCase):
         wire.pump()
         self.assertEqual(wire.opener.listener.calls, [("hello", "acceptor")])
         self.assertEqual(wire.acceptor.listener.calls, [("hello", "opener")])
-        self.assertTrue(wire.opener.transport.nodelay)
 
     def test_one_write_a_turn(self) -> None:
         """All that happens in one turn leaves in one write."""
@@ -277,26 +268,6 @@ class BackPressureTests(SynchronousTestCase):
         stream_of(slow).resume()
         wire.pump()
         self.assertEqual(len(slow.body), 400 * KIB)
-
-    def test_unsent_limit(self) -> None:
-        """The kernel is told to take little ahead of the network, also below a TLS wrapper."""
-
-        class Wrapper:
-            def __init__(self, transport: object) -> None:
-                self.transport = transport
-
-        class Bare:
-            def __init__(self, plain: socket.socket) -> None:
-                self.socket = plain
-
-        plain = socket.socket()
-        self.addCleanup(plain.close)
-        self.assertTrue(limit_unsent(Wrapper(Bare(plain))))
-        self.assertEqual(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), UNSENT_BYTES)
-        unix = socket.socket(socket.AF_UNIX)
-        self.addCleanup(unix.close)
-        self.assertFalse(limit_unsent(Bare(unix)))
-        self.assertFalse(limit_unsent(StringTransport()))
 
 
 class TimeTests(SynchronousTestCase):
