@@ -45,7 +45,10 @@ SMALLEST_QUANTUM: Final = 16 * KIB
 """What a stream sends at least when it is its turn: less would be all headers and TLS records."""
 
 PROMPT_FULL: Final = 1024 * KIB
-"""With this much in the prompt queue the peer is not reading: no new stream or principal is accepted."""
+"""
+With this much in the prompt queue the peer is not reading, or heads come faster than they leave: no new stream or
+principal is accepted.
+"""
 
 PROMPT_FLOOD: Final = 4096 * KIB
 """Only a peer that makes us answer, and reads no answer, gets there: 400,000 pings."""

@@ -75,7 +75,6 @@ class Stream:
     """
 
     __slots__ = (
-        "_announced",
         "_blocked",
         "_box",
         "_choked",
@@ -138,7 +137,6 @@ class Stream:
         self._share = 0
         self._last = self._last_kind = -1
         self._rotating = self._choked = self._blocked = False
-        self._announced = True
         self._fin_sent = sending == ENDED
         self._parting: bytes | None = None
 
@@ -206,9 +204,6 @@ class Stream:
         self._close_unused_request()
         self._sending = ENDED
         if self._pending:
-            if self._pending[-1][0] == OPEN:
-                # FIN on an OPEN says that there is no body at all, not that it is empty.
-                self._queue(END, b"")
             return
         if self._last >= 0 and self._epoch == self._box.epoch:
             self._box.parts[self._last] = begin_header(self._last_kind, FIN)
@@ -246,10 +241,8 @@ class Stream:
             self._paused = True
             self._parting = pack_reason(reason, detail)
             return
-        announced = self._announced
         self._state.discard(self)
-        if announced:
-            self._box.control(RESET, self.id, pack_reason(reason, detail))
+        self._box.control(RESET, self.id, pack_reason(reason, detail))
 
     def expect(self, size: int) -> None:
         """So many bytes of body are still to come: credit beyond them would wake the peer for nothing."""
@@ -314,7 +307,6 @@ class Stream:
                     flags = BLOCKED
             else:
                 pending.popleft()
-                self._announced = True
             self._queued -= size
             self._box.queued -= size
             ends = not pending and self._sending == ENDED
@@ -329,10 +321,18 @@ class Stream:
         return used
 
     def announce(self, payload: bytes) -> None:
-        """Send OPEN."""
-        self._send(OPEN, payload, 0, FIN if self._sending == ENDED else 0)
-        self._last = -1
-        self._announced = not self._pending
+        """Send OPEN: however large it is, in its turn, since the peer takes no number below an earlier one."""
+        box = self._box
+        size = len(payload) + 10
+        self._epoch = box.epoch
+        self._share = max(PROMPT_SHARE - size, 0)
+        box.room -= size
+        parts = box.parts
+        parts.append(begin_header(OPEN, FIN if self._sending == ENDED else 0))
+        parts.append(end_header(self.id, size - 10))
+        parts.append(payload)
+        if not box.awake:
+            box.rouse()
 
     def credited(self, amount: int) -> None:
         """The peer granted credit."""
@@ -353,7 +353,7 @@ class Stream:
         self._sending = state
         self._send(kind, payload, 0)
 
-    def _send(self, kind: int, payload: bytes, cost: int, flags: int = 0) -> None:
+    def _send(self, kind: int, payload: bytes, cost: int) -> None:
         """Send in the prompt queue what is small, if nothing of this stream waits; else queue it here."""
         box = self._box
         size = len(payload)
@@ -368,7 +368,7 @@ class Stream:
             box.room -= size
             parts = box.parts
             self._last, self._last_kind = len(parts), kind
-            parts.append(begin_header(kind, flags))
+            parts.append(begin_header(kind, 0))
             parts.append(end_header(self.id, size - 10))
             parts.append(payload)
             if not box.awake:

@@ -11,7 +11,7 @@ from appproxy.tunnel import frames
 from appproxy.tunnel.errors import TunnelRefused
 from appproxy.tunnel.frames import BLOCKED, DATA, FIN
 from appproxy.tunnel.messages import UNTIL_END
-from appproxy.tunnel.outbox import PROMPT_ROOM, PROMPT_SHARE, QUEUED_FULL
+from appproxy.tunnel.outbox import PROMPT_FULL, PROMPT_ROOM, PROMPT_SHARE, QUEUED_FULL
 from appproxy.tunnel.settings import KIB, MIB, TunnelSettings
 from appproxy.tunnel.stream import HIGH_MARK, LOW_MARK, Stream
 from tests.tunnel.support import TURN, Pair, Recorder, frames_of, request, stream_of
@@ -279,6 +279,49 @@ class FairnessTests(SynchronousTestCase):
         self.assertEqual([call[1] for call in pair.acceptor.listener.calls[1:]], list(range(1, 20)))
         self.assertEqual(len(pair.acceptor.listener.served[0].body), 100_000)
         self.assertEqual(pair.acceptor.listener.served[0].calls[-1], ("ended",))
+
+    def test_requests_keep_their_order(self) -> None:
+        """
+        However large heads are, requests arrive in the order of their numbers, and the answer to a ping behind
+        them: a number that comes too late would end the tunnel for everybody.
+        """
+        self.assert_in_order(Pair(), "small", "large", "small", "large")
+
+    def test_requests_keep_their_order_behind_others(self) -> None:
+        """The same where what waits already fills the turn."""
+        pair = Pair()
+        while pair.opener.session.prompt_output < PROMPT_ROOM - KIB:
+            _, client = pair.open(request(body=UNTIL_END))
+            stream_of(client).write(b"u" * (PROMPT_SHARE // 2))
+        self.assert_in_order(pair, "medium", "small", "medium", "small")
+
+    def assert_in_order(self, pair: Pair, *heads: str) -> None:
+        """Open a stream for each head, and see in which order they arrive."""
+        arrived: list[object] = []
+        pair.acceptor.listener.on_opened = lambda _, message: arrived.append(message.head)
+        self.patch(pair.acceptor.listener, "pong", arrived.append)
+        sizes = {"small": 10, "medium": 2 * KIB, "large": 60 * KIB}
+        sent = [b"x" * sizes[each] for each in heads]
+        for head in sent:
+            pair.open(request(head))
+        pair.acceptor.session.ping(b"?")
+        pair.opener.session.receive(pair.acceptor.take())
+        pair.pump()
+        self.assertEqual(arrived[-len(heads) - 1 :], [*sent, b"?"])
+
+    def test_many_large_requests(self) -> None:
+        """Where requests come faster than they can leave, no more are taken on; those that were leave whole."""
+        pair = Pair()
+        opened = 0
+        with self.assertRaises(TunnelRefused) as caught:
+            while True:
+                pair.open(request(b"GET /" + b"x" * 120_000))
+                opened += 1
+        self.assertEqual(caught.exception.reason, "overloaded")
+        self.assertLess(pair.opener.session.prompt_output, PROMPT_FULL + 256 * KIB)
+        pair.pump()
+        self.assertEqual(len(pair.acceptor.listener.served), opened)
+        self.assertTrue(pair.opener.session.usable)
 
 
 class StallTests(SynchronousTestCase):

@@ -266,6 +266,13 @@ class ResetTests(SynchronousTestCase):
         self.pair.pump()
         self.assertEqual(self.pair.acceptor.listener.served[0].calls, [("reset", "session_ended")])
 
+    def test_reset_of_a_large_request(self) -> None:
+        """The same with a head that is larger than a stream's share of a turn: both ends know of it."""
+        stream, _ = self.pair.open(request(b"GET /" + b"x" * 60_000))
+        stream.reset("session_ended")
+        self.pair.pump()
+        self.assertEqual(self.pair.acceptor.listener.served[0].calls, [("reset", "session_ended")])
+
     def test_bug_in_a_handler(self) -> None:
         """An exception in a handler costs its own stream, is logged, and hurts nobody else."""
         pair = self.pair

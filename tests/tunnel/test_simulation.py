@@ -148,8 +148,9 @@ class World:
         upload = pattern(self.key, self.random.choice((0, 0, 10, 3000, 40_000)))
         answer = self.random.choice((0, 100, 3000, 50_000))
         body = self.random.choice((UNTIL_END, len(upload))) if upload else NO_BODY
+        more = self.random.choice((0, 0, 0, 100, 20_000, 60_000))
         message = replace(
-            request(b"GET %s %d %d" % (claims, self.key, answer), body),
+            request(b"GET %s %d %d %s" % (claims, self.key, answer, b"x" * more), body),
             principal_number=number,
             principal_digest=digest_of(claims) if number else bytes(8),
         )
