@@ -5,9 +5,9 @@ The edges that are attached to a relay of its own: they feed it, and use it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -88,11 +88,14 @@ class Edges:
         """How many edges' tunnels are up."""
         return len(self._up)
 
-    def drain(self, timeout_seconds: float) -> list[Deferred[str]]:
-        """Let the streams of every tunnel end, then close it."""
+    def drain(self, timeout_seconds: float) -> Deferred[Any]:
+        """
+        Let the streams of every tunnel end, then close it: the edges' first, since what is on its way from
+        one still has to find a connector.
+        """
         self._cancel_timers()
-        edges = [tunnel.drain(timeout_seconds) for tunnel in list(self._tunnels.values())]
-        return edges + self.hub.drain(timeout_seconds)
+        edges = DeferredList([tunnel.retire(timeout_seconds) for tunnel in list(self._tunnels.values())])
+        return edges.addCallback(lambda _: DeferredList(self.hub.drain(0.0)))
 
     def stop(self) -> None:
         """Wait for nothing any longer."""

@@ -85,7 +85,7 @@ class RelayService(DaemonService):
         if self._renewing.running:
             self._renewing.stop()
         await DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
-        await DeferredList(self._edges.drain(self._settings.limits.drain_timeout))
+        await self._edges.drain(self._settings.limits.drain_timeout)
         self._edges.stop()
         await self.stop_metrics()
 

@@ -200,7 +200,7 @@ class TunnelDialer(Generic[E]):
             self._waiting = None
         if self._connecting is not None:
             self._connecting.cancel()
-        return DeferredList([protocol.drain(drain_seconds) for protocol in self.ends.values()])
+        return DeferredList([protocol.retire(drain_seconds) for protocol in self.ends.values()])
 
     def leaving(self, end: E) -> None:
         """The other side is about to close this tunnel: look for the next one now."""

@@ -46,8 +46,8 @@ SMALLEST_QUANTUM: Final = 16 * KIB
 
 PROMPT_FULL: Final = 1024 * KIB
 """
-With this much in the prompt queue the peer is not reading, or heads come faster than they leave: no new stream or
-principal is accepted.
+With this much in the prompt queue the peer is not reading, or heads come faster than they leave: no new
+stream or principal is accepted.
 """
 
 PROMPT_FLOOD: Final = 4096 * KIB

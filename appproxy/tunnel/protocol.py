@@ -54,6 +54,9 @@ CHECK_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 5.0
 """How long a closing tunnel waits for its last frames to leave before it aborts."""
 
+ANSWER_SECONDS: Final = 10.0
+"""How long a tunnel that nothing goes through is kept for an answer before it ends: its peer may be gone."""
+
 _ECHO: Final = Struct(">d")
 _LAST_OPEN: Final = b"last open"
 """A ping of this text comes back behind every OPEN that the peer had sent before it."""
@@ -213,7 +216,8 @@ class TunnelProtocol(BareProtocol):
     def retire(self, timeout: float) -> Deferred[str]:
         """
         L{drain}, without giving up a stream that the peer is just opening: first it is told that it may
-        have none (SETTINGS), and GOAWAY follows once it must have read that (C{docs/tunnel.md}, section 11).
+        have none (SETTINGS), and GOAWAY follows once it must have read that (C{docs/tunnel.md}, section 11),
+        or has been silent for L{ANSWER_SECONDS} and nothing is under way.
 
         @param timeout: seconds, as L{drain}.
         @return: as L{drain}.
@@ -224,6 +228,7 @@ class TunnelProtocol(BareProtocol):
         self._waiting.append(done)
         self.session.send_settings(max_streams=0)
         self.session.ping(_LAST_OPEN)
+        self._later("answer", ANSWER_SECONDS, self._no_answer)
         self._later("drain", timeout, self._drain_is_over)
         self._wake()
         return done
@@ -327,13 +332,23 @@ class TunnelProtocol(BareProtocol):
     def pong(self, payload: bytes) -> None:
         """For the session's listener: note how long the ping took, or that the peer opens no more streams."""
         if payload == _LAST_OPEN:
-            self.session.go_away("draining")
-            self._drained = self._close_when_idle
-            self._wake()
+            self._last_opened()
         elif len(payload) == _ECHO.size:
             self.round_trip = max(0.0, self._clock.seconds() - _ECHO.unpack(payload)[0])
 
     # -- the end
+
+    def _last_opened(self) -> None:
+        self._cancel("answer")
+        self.session.go_away("draining")
+        self._drained = self._close_when_idle
+        self._wake()
+
+    def _no_answer(self) -> None:
+        if self.session.active_streams:
+            self._later("answer", ANSWER_SECONDS, self._no_answer)
+        else:
+            self._last_opened()
 
     def _fail(self, error: TunnelError) -> None:
         _log.warn(

@@ -321,7 +321,7 @@ class Stream:
         return used
 
     def announce(self, payload: bytes) -> None:
-        """Send OPEN: however large it is, in its turn, since the peer takes no number below an earlier one."""
+        """Send OPEN, in its turn however large it is: the peer takes no number below an earlier one."""
         box = self._box
         size = len(payload) + 10
         self._epoch = box.epoch

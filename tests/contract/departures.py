@@ -25,7 +25,7 @@ class DeparturesContract(ContractCase):
         first.send(request(b"GET /long HTTP/1.1"))
         backend, connector = rig.backend, rig.connectors[rig.served[-1]]
         backend.send(OK + b"Content-Length: 4\r\n\r\nab")
-        connector.protocol.drain(30)
+        connector.protocol.retire(30)
         rig.network.run()
         for _ in range(3):
             client = rig.client()
@@ -38,6 +38,27 @@ class DeparturesContract(ContractCase):
         self.assertTrue(connector.protocol.lost.called)
         self.assert_quiet(rig)
 
+    def test_upload_meets_a_connector_that_drains(self) -> None:
+        """An upload that is on its way when a connector begins to stop, and cannot be repeated, is served."""
+        rig = self.make_rig(connectors=TWO)
+        client, other = rig.client(), rig.client()
+        upload = request(b"POST / HTTP/1.1", b"Content-Length: 6", body=b"abc")
+        for each in (client, other):
+            each.transport.write(upload)
+            each.transport.step()
+        # One by each connector, of which one begins to stop now.
+        rig.connectors["one"].protocol.retire(30)
+        rig.network.run()
+        self.assertEqual(sorted(rig.served), ["one", "two"])
+        for each in (client, other):
+            each.send(b"def")
+        for backend in rig.backends:
+            self.assertEqual(Head(backend.take()).rest, b"abcdef")
+            backend.send(EMPTY)
+        self.assertEqual([Head(each.take()).status for each in (client, other)], [200, 200])
+        self.assertTrue(rig.connectors["one"].protocol.lost.called)
+        self.assert_quiet(rig)
+
     def test_drained_too_late(self) -> None:
         """What does not end in time is broken off; what was not answered yet is answered by another."""
         rig = self.make_rig(connectors=TWO)
@@ -48,7 +69,7 @@ class DeparturesContract(ContractCase):
         answered, waiting = clients[here[0]], clients[here[1]]
         rig.backends[here[0]].send(OK + b"Content-Length: 4\r\n\r\nab")
         connector = rig.connectors[rig.served[0]]
-        connector.protocol.drain(1)
+        connector.protocol.retire(1)
         rig.pass_time(2)
         self.assertEqual(Head(answered.take()).rest, b"ab")
         self.assertTrue(answered.ended)

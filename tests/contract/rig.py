@@ -287,6 +287,7 @@ class Rig:
             return made
 
         protocol = TunnelProtocol(session, self.clock, self._schedule)
+        end.timed = protocol.pong
         protocol.lost.addCallback(lambda _: end.lost())
         number = list(self._connector_groups).index(connector)
         transport = self.tunnels.attach(holder("connector", connector), number, protocol)

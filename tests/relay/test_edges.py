@@ -603,5 +603,35 @@ class LiveTests(EdgesTestCase):
         served.end()
         self.rig.pass_time(1)
         self.assertEqual(calls_of(handler), ["head", "ended"])
-        for each in drained:
-            self.successResultOf(each)
+        self.successResultOf(drained)
+
+    def test_drain_meets_an_upload(self) -> None:
+        """An upload that is on its way from an edge when the relay begins to stop still finds a connector."""
+        handler = Recorder()
+        stream, _ = self.edge.dialers.opener.open(wanted(body=UNTIL_END), handler, (), None)
+        stream.write(b"ab")
+        drained = self.rig.relay.drain(30)
+        self.rig.run()
+        self.assertRaises(NoConnector, self.open)
+        (served,) = self.connector.end.served
+        stream.write(b"cd")
+        stream.end()
+        self.rig.run()
+        self.assertEqual((calls_of(served), served.body), (["data", "ended"], b"abcd"))
+        self.assertNoResult(drained)
+        stream_of(served).head(b"200")
+        stream_of(served).end()
+        self.rig.run()
+        self.assertEqual(calls_of(handler), ["head", "ended"])
+        self.successResultOf(drained)
+
+    def test_drain_takes_no_longer(self) -> None:
+        """What does not end in time is given up; connectors' tunnels end with the edges'."""
+        handler = self.open()
+        drained = self.rig.relay.drain(30)
+        self.rig.pass_time(29)
+        self.assertTrue(self.connector.is_up)
+        self.rig.pass_time(2)
+        self.assertEqual(reason_of(handler), "draining")
+        self.assertTrue(self.connector.protocol.lost.called)
+        self.successResultOf(drained)

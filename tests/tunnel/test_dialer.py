@@ -312,10 +312,19 @@ class DialerTests(SynchronousTestCase):
         self.assertEqual(len(self.dialers.ends), 1)
 
     def test_stop(self) -> None:
-        """Who stops drains what is up, and dials no more."""
+        """Who stops lets what is up end, what is on its way to it too, and dials no more."""
         self.dialers.start()
         protocol, _ = self.answer()
+        calls: list[float] = []
+        retire = protocol.retire
+
+        def noted(timeout: float) -> Deferred[str]:
+            calls.append(timeout)
+            return retire(timeout)
+
+        self.patch(protocol, "retire", noted)
         stopped = self.dialers.stop(5)
+        self.assertEqual(calls, [5])
         self.turns.end()
         self.assertNoResult(stopped)
         self.lose(protocol)

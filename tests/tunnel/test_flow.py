@@ -282,8 +282,8 @@ class FairnessTests(SynchronousTestCase):
 
     def test_requests_keep_their_order(self) -> None:
         """
-        However large heads are, requests arrive in the order of their numbers, and the answer to a ping behind
-        them: a number that comes too late would end the tunnel for everybody.
+        However large heads are, requests arrive in the order of their numbers, and the answer to a ping
+        behind them: a number that comes too late would end the tunnel for everybody.
         """
         self.assert_in_order(Pair(), "small", "large", "small", "large")
 
@@ -310,7 +310,7 @@ class FairnessTests(SynchronousTestCase):
         self.assertEqual(arrived[-len(heads) - 1 :], [*sent, b"?"])
 
     def test_many_large_requests(self) -> None:
-        """Where requests come faster than they can leave, no more are taken on; those that were leave whole."""
+        """Where requests come faster than they leave, no more are taken on; those that were leave whole."""
         pair = Pair()
         opened = 0
         with self.assertRaises(TunnelRefused) as caught:

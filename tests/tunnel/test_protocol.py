@@ -20,6 +20,7 @@ from appproxy.tunnel import frames
 from appproxy.tunnel.frames import encode
 from appproxy.tunnel.messages import Role, unpack_go_away
 from appproxy.tunnel.protocol import (
+    ANSWER_SECONDS,
     CLOSE_SECONDS,
     TURN_BYTES,
     WRITE_BYTES,
@@ -472,6 +473,38 @@ class EndTests(SynchronousTestCase):
         wire.clock.advance(30)
         self.assertEqual(server.calls, [("reset", "draining")])
         self.assertTrue(wire.acceptor.transport.disconnecting)
+
+    def test_retire_without_an_answer(self) -> None:
+        """A peer that is gone answers nothing: for a tunnel without streams it is waited for some seconds."""
+        wire = self.wire
+        _, server = wire.exchange()
+        self.retire(3600)
+        wire.acceptor.turns.end()
+        wire.clock.advance(ANSWER_SECONDS)
+        wire.acceptor.turns.end()
+        self.assertFalse(wire.acceptor.transport.disconnecting)
+        stream_of(server).reset("cancelled")
+        wire.clock.advance(ANSWER_SECONDS)
+        wire.acceptor.turns.end()
+        self.assertTrue(wire.acceptor.transport.disconnecting)
+
+    def test_retire_with_a_late_answer(self) -> None:
+        """Where something goes through it, the answer is waited for; after it nothing is due any more."""
+        wire = self.wire
+        client, _ = wire.exchange()
+        self.retire(3600)
+        wire.clock.advance(ANSWER_SECONDS * 2)
+        late = Recorder()
+        late.stream = wire.opener.protocol.session.open(request(), late)
+        wire.pump()
+        self.assertEqual(len(wire.acceptor.listener.served), 2)
+        for each in wire.acceptor.listener.served:
+            stream_of(each).head(b"200")
+            stream_of(each).end()
+        wire.pump()
+        self.assertEqual((client.calls[-1], late.calls[-1]), (("ended",), ("ended",)))
+        self.assertTrue(wire.acceptor.transport.disconnecting)
+        self.assertNotIn("answer", wire.acceptor.protocol._timers)
 
     def test_retire_opener(self) -> None:
         """An opener, which opens the streams itself, needs nobody's answer to open no more."""
