@@ -1,8 +1,7 @@
 """
 C{python -m tests tests.integration.renewal_year}: a year of everybody's certificates in some minutes.
 
-Not among C{make test}'s: streams that go on while four daemons change their certificates a dozen times
-on one machine are sometimes broken by its being busy.
+Not among C{make test}'s, which L{tests.integration.test_renewal} is: it takes minutes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from bench.websocket_frames import pack, unpack
 from tests.integration.support.marked_backend import marked_bytes
 
 ANSWER_SECONDS: Final = 60.0
-"""Much more than the edge lets anything wait for: what takes this long is stuck."""
+"""Much more than the edge lets anything wait for: what takes this long, or a message there and back, is stuck."""
 
 RETRY_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -291,7 +291,8 @@ class Visitor:
         """A large body down, in either framing."""
         mark, size = self._mark(), self._random.randrange(SMALL_BODY, LARGEST_BODY)
         query = self._random.choice(("", "?chunked"))
-        status, content = await self._line.ask("GET", f"/down/{size}{query}", mark)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            status, content = await self._line.ask("GET", f"/down/{size}{query}", mark)
         if status == 200 and content != marked_bytes(mark, size):
             raise Wrong(f"{mark}: {size} bytes asked for, {len(content)} came: {content[:80]!r}")
         return status
@@ -300,10 +301,13 @@ class Visitor:
         """A WebSocket, and some messages."""
         mark = self._mark()
         try:
-            status, reader, writer = await self._line.upgrade(mark)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, reader, writer = await self._line.upgrade(mark)
             if status != 101:
                 return status
             await self._exchange(mark, reader, writer)
+        except TimeoutError:
+            raise
         except (OSError, EOFError, LimitOverrunError) as error:
             raise Broken(f"broken: {error!r}") from error
         finally:
@@ -313,14 +317,16 @@ class Visitor:
     async def _exchange(self, mark: str, reader: StreamReader, writer: StreamWriter) -> None:
         messages = Messages(self._person, mark)
         for _ in range(self._random.randrange(1, 60)):
-            while not messages.received(await reader.read(MESSAGE_SIZE)):
-                pass
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while not messages.received(await reader.read(MESSAGE_SIZE)):
+                    pass
             writer.write(messages.next(self._random.randrange(1, MESSAGE_SIZE)))
             await asyncio.sleep(self._random.uniform(0, LONGEST_PAUSE_SECONDS))
 
     async def _send(self, mark: str, size: int) -> int:
         body = marked_bytes(mark, size)
-        status, content = await self._line.ask("POST", f"/{mark}", mark, body)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            status, content = await self._line.ask("POST", f"/{mark}", mark, body)
         if status == 200:
             check_told(self._person, mark, body, content)
         return status
@@ -399,7 +405,8 @@ class Load(threading.Thread):
             self.join()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(3 * ANSWER_SECONDS)
+        # Nobody exchanges so many messages that each take so long.
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10 * ANSWER_SECONDS)
 
     # -- in the loop
 
@@ -442,7 +449,7 @@ class Load(threading.Thread):
         """Do one thing, and count what came of it."""
         began = self._disturbances if not self._is_disturbed else -1
         try:
-            status = await asyncio.wait_for(work(), ANSWER_SECONDS)
+            status = await work()
             outcome, allowed = str(status), status in ERRORS
         except TimeoutError:
             outcome, allowed = "stuck", False
