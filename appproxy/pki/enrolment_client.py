@@ -66,7 +66,7 @@ def enroll(
     @param directory: where the identity is put. A repeated call with the same token gets the
         same certificate if the answer to an earlier one was lost.
     @param name: what to be called, unless the token says.
-    @param now: the calendar's time in seconds.
+    @param now: the calendar's time in seconds, which certificates go by.
     @param proxy: the way out.
     @raise EnrolmentRefused: if the edge says no.
     @raise WrongAuthority: if no address is the token's edge.
@@ -124,9 +124,9 @@ def _ask(
     address: HostPort, token: JoinToken, request: bytes, now: Callable[[], float], proxy: ConnectProxy | None
 ) -> tuple[EnrolmentAnswer, x509.Certificate]:
     with connect_through(proxy, address, DEADLINE) as raw:
-        # Not before: a ticket for the proxy may take a while.
-        deadline = now() + DEADLINE
-        conversation = _Conversation(raw, token.connect_host, lambda: deadline - now())
+        # Not before: a ticket for the proxy may take a while. Not the calendar's, which may be set meanwhile.
+        deadline = time.monotonic() + DEADLINE
+        conversation = _Conversation(raw, token.connect_host, lambda: deadline - time.monotonic())
         root = _pinned_root(conversation.handshake(), token, now())
         conversation.send(request)
         reader = MessageReader()

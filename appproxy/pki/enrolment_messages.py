@@ -19,7 +19,10 @@ MAXIMUM_MESSAGE_SIZE: Final = 32 << 10
 MAXIMUM_NAME_LENGTH: Final = 63
 
 DEADLINE: Final = 10.0
-"""Seconds for one enrolment: a message each way and one write to the store."""
+"""
+Seconds for one enrolment: a message each way, some KB with TLS, and one write to the store. Who was too slow
+asks again with the same token, and gets the same certificate.
+"""
 
 _LENGTH_SIZE: Final = 4
 _VERSION: Final = 1

@@ -5,7 +5,7 @@ Tests of L{appproxy.pki.enrolment}, its messages and its client.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -439,6 +439,18 @@ class EnrollTests(TestCase):
         address = await self.serve(build=lambda: factory.buildProtocol(None))
         message = await self.fails(EnrolmentFailed, self.token(address))
         self.assertIn("of no use", message)
+
+    async def test_clock_is_set(self) -> None:
+        """A newcomer whose clock is set while it enrols, as it may be soon after its start, has as much time."""
+        for jump in (3600, -60):
+            times = iter([self.clock.seconds()])
+
+            def now(jump: float = jump, times: Iterator[float] = times) -> float:
+                return next(times, self.clock.seconds() + jump)
+
+            token = self.token(await self.serve())
+            identity = await deferToThread(enroll, token, new_folder(self.mktemp()), "", now)
+            self.assertEqual(identity.role, "connector")
 
     async def test_deadline(self) -> None:
         """An edge that accepts and never answers is given up on."""
