@@ -94,8 +94,11 @@ class Edges:
         one still has to find a connector.
         """
         self._cancel_timers()
+        ends_at = self.clock.seconds() + timeout_seconds
         edges = DeferredList([tunnel.retire(timeout_seconds) for tunnel in list(self._tunnels.values())])
-        return edges.addCallback(lambda _: DeferredList(self.hub.drain(0.0)))
+        return edges.addCallback(
+            lambda _: DeferredList(self.hub.drain(max(0.0, ends_at - self.clock.seconds())))
+        )
 
     def stop(self) -> None:
         """Wait for nothing any longer."""

@@ -52,7 +52,10 @@ CHECK_SECONDS: Final = 5.0
 """How often a tunnel looks at its clock: a flag for each read is cheaper than a time."""
 
 CLOSE_SECONDS: Final = 5.0
-"""How long a closing tunnel waits for its last frames to leave before it aborts."""
+"""
+How long a closing tunnel waits for its last frames to leave before it aborts. One that drained has all of its
+time: the end of an answer is among them, and a slow line may need half a minute for what the kernel holds.
+"""
 
 ANSWER_SECONDS: Final = 10.0
 """How long a tunnel that nothing goes through is kept for an answer before it ends: its peer may be gone."""
@@ -363,15 +366,17 @@ class TunnelProtocol(BareProtocol):
 
     def _close_when_idle(self) -> None:
         if not self.session.active_streams:
-            self._close("drained")
+            left = self._timers["drain"].getTime() - self._clock.seconds()
+            self._close("drained", max(left, CLOSE_SECONDS))
 
     def _drain_is_over(self) -> None:
         self.session.reset_all("draining", "the tunnel closes")
         self._close("drained in part")
 
-    def _close(self, reason: str) -> None:
+    def _close(self, reason: str, seconds: float = CLOSE_SECONDS) -> None:
         """Send what fits, then close in an orderly way; abort if that takes too long."""
         self._reason = self._reason or reason
+        self._cancel("drain")
         transport: Any = self.transport
         parts = self.session.take_output(TURN_BYTES)
         if parts and self._paused_at is None:
@@ -379,7 +384,7 @@ class TunnelProtocol(BareProtocol):
         self._closing = True
         transport.unregisterProducer()
         transport.loseConnection()
-        self._later("close", CLOSE_SECONDS, transport.abortConnection)
+        self._later("close", seconds, transport.abortConnection)
 
 
 classImplements(TunnelProtocol, IPushProducer)

@@ -429,6 +429,29 @@ class EndTests(SynchronousTestCase):
         wire.pump()
         self.assertTrue(wire.acceptor.transport.disconnecting)
 
+    def test_drain_ends_with_the_last_bytes(self) -> None:
+        """
+        The last answer may still be on its way when its stream is over: a slow line has the rest of the time
+        that streams have for it, and some seconds at least.
+        """
+        for passed, allowed in ((10, 20), (29, CLOSE_SECONDS)):
+            wire = self.wire = Wire()
+            wire.pump()
+            _, server = wire.exchange()
+            done = wire.acceptor.protocol.drain(30)
+            wire.pump()
+            wire.clock.pump([1] * passed)
+            stream_of(server).head(b"200")
+            stream_of(server).end()
+            wire.acceptor.turns.end()
+            self.assertTrue(wire.acceptor.transport.disconnecting)
+            wire.clock.advance(allowed - 0.1)
+            self.assertFalse(wire.acceptor.transport.aborted)
+            wire.clock.advance(0.1)
+            self.assertTrue(wire.acceptor.transport.aborted)
+            wire.acceptor.close()
+            self.assertEqual(self.successResultOf(done), "drained")
+
     def retire(self, timeout: float = 30) -> Deferred[str]:
         """The acceptor wants no more streams."""
         acceptor: Any = self.wire.acceptor
