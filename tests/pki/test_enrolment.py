@@ -441,7 +441,7 @@ class EnrollTests(TestCase):
         self.assertIn("of no use", message)
 
     async def test_clock_is_set(self) -> None:
-        """A newcomer whose clock is set while it enrols, as it may be soon after its start, has as much time."""
+        """A newcomer whose clock is set while it enrols, as it may be soon after a boot, has as much time."""
         for jump in (3600, -60):
             times = iter([self.clock.seconds()])
 

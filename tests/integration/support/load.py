@@ -27,7 +27,7 @@ from bench.websocket_frames import pack, unpack
 from tests.integration.support.marked_backend import marked_bytes
 
 ANSWER_SECONDS: Final = 60.0
-"""Much more than the edge lets anything wait for: what takes this long, or a message there and back, is stuck."""
+"""Much more than the edge lets anything wait for: an answer that takes this long, or a message, is stuck."""
 
 RETRY_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 0.05

@@ -27,8 +27,8 @@ SLOW_PIECE: Final = 64
 
 UPLOAD_RATE: Final = 1000
 """
-Bytes a second of the upload's second half, however seldom a busy machine lets it on: an edge gives up a body that
-comes at less than 240.
+Bytes a second of the upload's second half, however seldom a busy machine lets it on: an edge gives up a body
+that comes at less than 240.
 """
 
 PAUSE_SECONDS: Final = 0.05
