@@ -82,8 +82,10 @@ class FaultCase(IntegrationTestCase):
         self.site.publish({APPLICATION: work, **others})
 
     def wait_for_tunnel(self) -> None:
-        """Wait until the connector can be used."""
-        wait_until(lambda: bool(self.tunnels()), "the tunnel")
+        """Wait until the connector can be used: it has applied the catalog."""
+        wait_until(
+            lambda: any(row["revision"] >= 0 for row in self.admin.get("status")["tunnels"]), "the tunnel"
+        )
 
     def tunnels(self) -> list[Any]:
         """Since when each is there."""
