@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Final
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -173,8 +173,7 @@ class DaemonService(Service):
         self._observer = options.observer()
         self._starting: Deferred[None] | None = None
         self._metrics: MetricsService | None = None
-        self._following = LoopingCall(self._follow_clock)
-        self._following.clock = reactor
+        self._following: IDelayedCall | None = None
         self._clock_is_off = False
 
     async def start(self) -> None:
@@ -222,7 +221,7 @@ class DaemonService(Service):
         self._starting = Deferred.fromCoroutine(self.start())
         self._starting.addCallbacks(_relax_collector, self._failed)
         if hasattr(self.reactor, "steady"):
-            self._following.start(FOLLOW_SECONDS, now=False)
+            self._follow_later()
         # Once it runs, since the reactor installs handlers of its own at its start.
         self.reactor.callWhenRunning(install_signals, self.reactor, self.reload_and_tell)
 
@@ -241,8 +240,9 @@ class DaemonService(Service):
         """Stop, however far the start came."""
         Service.stopService(self)
         self.notifier.stopping()
-        if self._following.running:
-            self._following.stop()
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
         if self._starting is not None:
             self._starting.cancel()
         return Deferred.fromCoroutine(self._stop())
@@ -252,6 +252,11 @@ class DaemonService(Service):
         self._watchdog.stop()
         self._log.info("{event}", event="stopped", daemon=self.daemon)
         self._options.writer.flush()
+
+    def _follow_later(self) -> None:
+        # No LoopingCall: it keeps to its times, and after a step back the time just reached comes again. Step
+        # by step the clock, and every timer with it, would stand still.
+        self._following = self.reactor.callLater(FOLLOW_SECONDS, self._follow_clock)
 
     def _follow_clock(self) -> None:
         ahead = self.reactor.steady.follow(FOLLOW_SECONDS)
@@ -267,6 +272,7 @@ class DaemonService(Service):
                 seconds=round(abs(ahead)),
             )
         self._clock_is_off = is_off
+        self._follow_later()
 
     def give_up(self, code: int, event: str, why: str) -> None:
         """Stop in good order and end with this exit code: going on does not help."""

@@ -168,6 +168,24 @@ class Service(DaemonService):
         self.calls.append("stopped")
 
 
+class SteadyReactor(Reactor):
+    """
+    One whose timers go by its steady clock, as those of the real one.
+
+    @ivar ahead: of the system's clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        Reactor.__init__(self)
+        self.ahead = 0.0
+        self.steady = SteadyClock(lambda: self.rightNow + self.ahead, lambda: self.rightNow, lambda: 0.0)
+
+    def seconds(self) -> float:
+        """By the steady clock, once there is one."""
+        steady = getattr(self, "steady", None)
+        return self.rightNow if steady is None else steady.seconds()
+
+
 class ServiceTests(SynchronousTestCase):
     """L{DaemonService}."""
 
@@ -210,6 +228,20 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.pump([FOLLOW_SECONDS] * 20)
         self.assertEqual(jumps(), [("back", 3), ("forward", 3600)])
         self.successResultOf(self.service.stopService())
+
+    def test_clock_goes_on(self) -> None:
+        """Timers end when they should, nearly, also while the system's clock is far behind or ahead."""
+        for jump in (-3600.0, 3600.0):
+            reactor = SteadyReactor()
+            service = Service(reactor)
+            service.startService()
+            reactor.ahead = jump
+            ended: list[float] = []
+            reactor.callLater(100.0, lambda ended=ended, reactor=reactor: ended.append(reactor.rightNow))
+            reactor.pump([0.1] * 1200)
+            (when,) = ended
+            self.assertTrue(94 < when < 107, when)
+            self.successResultOf(service.stopService())
 
     def test_cannot_start(self) -> None:
         """Why it cannot start is said, and is the exit code."""
