@@ -18,7 +18,7 @@ from tests.integration.support.installation import Installation
 from tests.integration.support.processes import run
 from tests.prepare import find_command
 
-SCAN_SECONDS: Final = 1200
+SCAN_SECONDS: Final = 3600
 VALIDITY: Final = timedelta(days=90)
 """Of the certificate, as public authorities give it."""
 

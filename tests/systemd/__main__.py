@@ -42,6 +42,9 @@ NEEDED: Final = {
     "lintian": "lintian",
 }
 WAYS: Final = ("script", "package")
+QUICK: Final = {"DPKG_DEB_COMPRESSOR_TYPE": "gzip"}
+"""For dpkg-deb: what is packed for one test need not be small."""
+
 PYTHON: Final = "/usr/bin/python3"
 """Debian's own: wheels for it run in the machine."""
 
@@ -75,7 +78,7 @@ def build_packages(folder: Path, wheels: Path) -> tuple[Path, Path]:
     tell("building the Debian package")
     (wheel,) = wheels.glob("appproxy-*.whl")
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-    environment = {**os.environ, **offline, "REVISION": "1", "OUTPUT": str(folder)}
+    environment = {**os.environ, **offline, **QUICK, "REVISION": "1", "OUTPUT": str(folder)}
     command = ("sh", str(ROOT / "etc" / "deb"), str(wheel))
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     (package,) = folder.glob("*.deb")
@@ -89,8 +92,8 @@ def newer(package: Path) -> Path:
     subprocess.run(("dpkg-deb", "--raw-extract", package, tree), check=True)
     control = tree / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^(Version: .*)-1$", r"\1-2", control.read_text()))
-    build = ("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, other)
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    build = ("dpkg-deb", "--root-owner-group", "--build", tree, other)
+    subprocess.run(build, env={**os.environ, **QUICK}, check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(tree)
     return other
 
