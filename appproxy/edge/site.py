@@ -13,8 +13,9 @@ from twisted.web.server import Request, Site
 
 from appproxy.edge.page_channel import EdgeRequest
 from appproxy.model.refusal import Error, Refusal
-from appproxy.pages.answers import HTML, respond
+from appproxy.pages.answers import HTML, TEXT, ReadOnly, respond
 from appproxy.pages.pages import Pages
+from appproxy.pages.request import transaction_of
 
 
 class NotFoundPage(Resource):
@@ -34,7 +35,7 @@ class NotFoundPage(Resource):
         return respond(request, 404, self._pages.neutral_not_found(transaction_id), HTML, transaction_id)
 
 
-class ToPortal(Resource):
+class ToPortal(ReadOnly):
     """The sign-in host's own root leads to the portal."""
 
     def __init__(self, portal_url: str, not_found: IResource) -> None:
@@ -48,10 +49,8 @@ class ToPortal(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         """303 to the portal."""
-        request.setResponseCode(303)
         request.setHeader(b"Location", self._portal_url)
-        request.setHeader(b"Content-Length", b"0")
-        return b""
+        return respond(request, 303, b"", TEXT, transaction_of(request))
 
 
 class EdgeSite(Site):

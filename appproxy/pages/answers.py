@@ -9,9 +9,14 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import Final
 
+from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from appproxy.model.refusal import Error, Refusal
+from appproxy.pages.request import PageRequest, transaction_of
+
 HTML: Final = b"text/html; charset=utf-8"
+TEXT: Final = b"text/plain; charset=utf-8"
 PROBLEM_JSON: Final = b"application/problem+json"
 """RFC 9457, section 3."""
 
@@ -80,3 +85,20 @@ def respond(
     if transaction_id:
         request.setHeader(TRANSACTION_HEADER, transaction_id.encode("ascii"))
     return body
+
+
+class ReadOnly(Resource):
+    """
+    A resource with a C{render_GET} and nothing else.
+
+    Any other method gets an answer of ours: Twisted's own has none of the headers that protect a page.
+    """
+
+    def render(self, request: Request) -> bytes | int:
+        if request.method in (b"GET", b"HEAD"):
+            found: bytes | int = Resource.render(self, request)
+            return found
+        if isinstance(request, PageRequest):
+            request.refusal = Refusal(Error.MethodNotAllowed, "method_not_allowed")
+        request.setHeader(b"Allow", b"GET, HEAD")
+        return respond(request, 405, b"method not allowed\n", TEXT, transaction_of(request))

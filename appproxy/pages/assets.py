@@ -15,7 +15,7 @@ from typing import Final
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from appproxy.pages.answers import respond
+from appproxy.pages.answers import TEXT, ReadOnly, respond
 from appproxy.pages.request import transaction_of
 
 ASSETS_PATH: Final = "/.appproxy/assets/"
@@ -90,7 +90,7 @@ def _packaged(name: str, content: bytes) -> Asset:
     return _asset(path.stem, path.suffix, _TYPES[path.suffix], content)
 
 
-class AssetsResource(Resource):
+class AssetsResource(ReadOnly):
     """
     Serves L{Asset}s by their hashed names; anything else is not there.
 
@@ -108,10 +108,10 @@ class AssetsResource(Resource):
         return _AssetResource(asset)
 
     def render_GET(self, request: Request) -> bytes:
-        return respond(request, 404, b"not found\n", b"text/plain; charset=utf-8", transaction_of(request))
+        return respond(request, 404, b"not found\n", TEXT, transaction_of(request))
 
 
-class _AssetResource(Resource):
+class _AssetResource(ReadOnly):
     isLeaf = True
 
     def __init__(self, asset: Asset) -> None:

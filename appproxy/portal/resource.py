@@ -11,7 +11,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from appproxy.model.refusal import Error, Refusal
-from appproxy.pages.answers import respond
+from appproxy.pages.answers import ReadOnly, respond
 from appproxy.pages.request import PageRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MAXIMUM_QUERY_LENGTH: Final = 100
 """Characters of a search that are looked at; the field on the page takes no more."""
 
 
-class Portal(Resource):
+class Portal(ReadOnly):
     """
     The resource at the root of the portal host.
 

@@ -80,6 +80,7 @@ def run_tool(name: str, package: str, *arguments: str | Path) -> str:
     program = shutil.which(name)
     if program is None:
         raise SkipTest(f"not installed: {name} (Debian: {package})")
-    done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=60, check=False)
+    command = (program, *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

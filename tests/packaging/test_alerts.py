@@ -14,7 +14,6 @@ from tests.packaging.support import run_tool
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "etc" / "prometheus" / "appproxy.rules.yml"
-DASHBOARD: Final = ROOT / "etc" / "grafana" / "appproxy.json"
 MANUAL: Final = ROOT / "docs" / "operations.md"
 EDGE: Final = 'job="appproxy-edge"'
 CONNECTOR: Final = 'job="appproxy-connector"'
@@ -166,19 +165,6 @@ class AlertTests(SynchronousTestCase):
             json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests})
         )
         self.promtool("test", "rules", file)
-
-    def test_dashboard(self) -> None:
-        """Prometheus understands what each panel of the dashboard asks."""
-        panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
-        self.assertEqual([panel["id"] for panel in panels], list(range(1, len(panels) + 1)))
-        questions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
-        rules = [
-            {"record": f"panel:{number}", "expr": question.replace("$__rate_interval", "5m")}
-            for number, question in enumerate(questions)
-        ]
-        file = Path(self.mktemp()).absolute()
-        file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
-        self.assertIn(f"{len(questions)} rules found", self.promtool("check", "rules", file))
 
     def test_manual(self) -> None:
         """For each alert the manual says, under its name and in the rules' order, what to do."""

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -136,6 +137,16 @@ def ask(
     site = Site(resource)
     site.requestFactory = cast("type[Request]", _factory(known))
     return ask_site(site, target, method=method, headers=headers, body=body)
+
+
+def refuses_other_methods(case: SynchronousTestCase, resource: Resource, target: str) -> None:
+    """What only reads is not asked for more; the answer is protected like a page."""
+    for method in ("POST", "PUT", "OPTIONS", "TRACE", "MKCOL"):
+        answer = ask(resource, target, method=method, transaction_id="01AB")
+        case.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD"), method)
+        case.assertIn("default-src 'none'", answer.headers["Content-Security-Policy"], method)
+        case.assertEqual(answer.headers["AppProxy-Transaction-Id"], "01AB", method)
+        case.assertNotIn(method, answer.text)
 
 
 def _factory(known: dict[str, object]) -> Callable[..., PageRequest]:

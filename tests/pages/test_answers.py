@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from appproxy.pages.answers import NEUTRAL_STYLE, respond, security_headers
+from appproxy.pages.answers import NEUTRAL_STYLE, ReadOnly, respond, security_headers
 from appproxy.pages.pages import Pages
-from tests.pages.support import Answer, Page, ask
+from tests.pages.support import Answer, Page, ask, refuses_other_methods
 
 
 class _Fixed(Resource):
@@ -66,3 +66,24 @@ class RespondTests(SynchronousTestCase):
         """The unbranded page has the one inline style that the policy names."""
         self.assertIn(NEUTRAL_STYLE.encode(), Pages().neutral_not_found("x"))
         self.assertEqual(len(Page(Pages().neutral_not_found("x")).all("style")), 1)
+
+
+class _Readable(ReadOnly):
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        return respond(request, 200, b"<p>yes</p>")
+
+
+class ReadOnlyTests(SynchronousTestCase):
+    """L{ReadOnly}."""
+
+    def test_read(self) -> None:
+        """GET gets the page, HEAD its head."""
+        self.assertEqual(ask(_Readable(), "/").body, b"<p>yes</p>")
+        head = ask(_Readable(), "/", method="HEAD")
+        self.assertEqual((head.status, head.headers["Content-Length"], head.body), (200, "10", b""))
+
+    def test_other_methods(self) -> None:
+        """Any other method, known or not, gets an answer that is protected like a page."""
+        refuses_other_methods(self, _Readable(), "/")

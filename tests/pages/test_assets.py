@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.pages.assets import ASSETS_PATH, AssetsResource, packaged_assets
 from appproxy.pages.tiles import COLOURS
-from tests.pages.support import Answer, ask
+from tests.pages.support import Answer, ask, refuses_other_methods
 
 
 def _contrast(one: str, other: str) -> float:
@@ -51,6 +51,11 @@ class AssetsResourceTests(SynchronousTestCase):
             answer = self.get(url)
             self.assertEqual(answer.status, 404, url)
             self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+    def test_other_methods(self) -> None:
+        """They are read, and nothing else."""
+        for url in ("/", "/" + self.assets["style.css"].name):
+            refuses_other_methods(self, AssetsResource(self.assets), url)
 
     def test_pictures_in_style(self) -> None:
         """The stylesheet names its pictures as they are served."""

@@ -10,7 +10,7 @@ from appproxy.model.principal import Principal
 from appproxy.pages.pages import Pages
 from appproxy.pages.tiles import Tile
 from appproxy.portal.resource import MAXIMUM_QUERY_LENGTH, Portal
-from tests.pages.support import Answer, Page, ask
+from tests.pages.support import Answer, Page, ask, refuses_other_methods
 
 ADA = Principal(
     issuer="https://login.example.com",
@@ -53,6 +53,10 @@ class PortalTests(SynchronousTestCase):
         answer = self.get(principal=ALAN)
         self.assertEqual((answer.status, self.tiles(answer)), (200, []))
         self.assertIn("help@example.com", answer.text)
+
+    def test_other_methods(self) -> None:
+        """The portal is read, and nothing else."""
+        refuses_other_methods(self, Portal(Pages(), visible, lambda: 0.0), "/")
 
     def test_who(self) -> None:
         """The page says who is signed in and lets them sign out."""

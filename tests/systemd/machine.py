@@ -11,12 +11,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from tests.integration.support.case import WORK
 from tests.integration.support.processes import wait_until
+from tests.systemd.promises import equal
 
 FOLDER: Final = WORK / "systemd"
 PACKAGES: Final = (
@@ -31,6 +33,9 @@ STARTED: Final = ("running", "degraded")
 CLONE_NEWNET: Final = 0x40000000
 STOP_SECONDS: Final = 90
 COMMAND_SECONDS: Final = 300
+STATE_SECONDS: Final = 240
+"""Five starts in vain of a daemon on a busy machine, before systemd lets its socket rest."""
+
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -71,17 +76,21 @@ class Machine:
     @ivar root: its files, seen from outside.
     """
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, name: str = "edge") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="machine-", dir=FOLDER))
-        self._name = f"appproxy-test-{os.getpid()}"
+        self._name = f"appproxy-test-{name}-{os.getpid()}"
         self.root = self._folder / "root"
         copy_tree(tree, self.root)
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
 
-    def boot(self) -> None:
-        """Start it; this process sees its network from then on, and nothing else does."""
+    def boot(self, enter: bool = True) -> None:
+        """
+        Start it, with a network of its own that has nothing but itself.
+
+        @param enter: whether this process sees that network from then on, and no other.
+        """
         # Without a systemd outside there is nobody to make a control group for it.
         alone = not Path("/run/systemd/system").exists()
         command = (
@@ -98,7 +107,20 @@ class Machine:
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
         wait_until(self._is_up, f"{self._name} is up: {self._folder / 'console'}")
-        self._enter_network(f"/proc/{self._init}/ns/net")
+        if enter:
+            self._enter_network(f"/proc/{self._init}/ns/net")
+
+    def connect(self, other: Machine, own_address: str, address_of_other: str) -> None:
+        """
+        Lay a cable to another machine, which holds until one of both is shut down.
+
+        This process has to be in the network of this machine.
+        """
+        end = ("peer", "name", "cable", "netns", str(other._init))
+        cable = ("ip", "link", "add", "name", "cable", "type", "veth", *end)
+        subprocess.run(cable, check=True)
+        for machine, address in ((self, own_address), (other, address_of_other)):
+            machine.shell(f"ip address add {address}/24 dev cable; ip link set cable up")
 
     def _own_control_group(self) -> Sequence[str]:
         """What runs a command in control groups that are its own."""
@@ -211,3 +233,34 @@ class Machine:
     def journal(self, unit: str, *more: str) -> list[str]:
         """What a unit's processes and systemd said of it."""
         return self.run("journalctl", "--output=cat", f"--unit={unit}", *more).splitlines()
+
+    def wait_for_state(self, unit: str, state: str) -> None:
+        """Until L{state} says so."""
+        wait_until(lambda: self.state(unit) == state, f"{unit} is {state}", STATE_SECONDS)
+
+    def is_another(self, unit: str, pid: int) -> bool:
+        """Whether the unit runs, in another process than that."""
+        return self.state(unit) == "active" and self.main_pid(unit) not in (0, pid)
+
+    def wait_for_another(self, unit: str, pid: int) -> None:
+        """Until it L{is_another}."""
+        wait_until(lambda: self.is_another(unit, pid), f"{unit} is another process", STATE_SECONDS)
+
+    def ended_for_good(self, unit: str, code: int) -> None:
+        """It ends with this code, and systemd does not start it again."""
+        self.wait_for_state(unit, "failed")
+        found = [self.show(unit, name) for name in ("ExecMainStatus", "NRestarts", "SubState")]
+        equal(found, [str(code), "0", "failed"], unit)
+
+    @contextmanager
+    def drop_in(self, unit: str, text: str) -> Iterator[None]:
+        """The service runs with some settings of its unit changed, and is restarted before and after."""
+        folder = self.path(f"/etc/systemd/system/{unit}.service.d")
+        folder.mkdir()
+        (folder / "test.conf").write_text(text)
+        self.shell(f"systemctl daemon-reload; systemctl restart {unit}")
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder)
+            self.shell(f"systemctl daemon-reload; systemctl restart {unit}")

@@ -4,9 +4,6 @@ What must hold of daemons that systemd runs, however they were installed.
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +12,23 @@ from typing import Final
 
 from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_NOT_ENROLLED, EXIT_UNAVAILABLE
 from appproxy.demo.plan import DOMAIN
-from appproxy.demo.samples import USERS
 from tests.integration.support.browser import Browser
 from tests.integration.support.processes import answers, wait_until
 from tests.systemd.promises import equal
-from tests.systemd.site import CONNECTOR, DAEMONS, EDGE, OUTPUT, SOCKETS, Site
+from tests.systemd.site import (
+    CONNECTOR,
+    CONNECTOR_FILE,
+    DAEMONS,
+    EDGE,
+    EDGE_FILE,
+    OUTPUT,
+    SOCKETS,
+    Site,
+)
 
-MAXIMUM_EXPOSURE: Final = 1.5
-"""What C{systemd-analyze security} may count of a unit that runs, from 0 (nothing) to 10."""
-
-EXPOSURE: Final = re.compile(r"Overall exposure level for \S+: ([0-9.]+) ")
 DOWNLOAD_BYTES: Final = 128 << 20
 """More than what all the buffers between application and reader hold."""
 
-EDGE_FILE: Final = "/etc/appproxy/edge.toml"
 RESTARTS_AT_MOST: Final = 6
 """C{TriggerLimitBurst=}, and one whose socket was being closed."""
 
@@ -40,79 +40,10 @@ class Running:
         self._site = site
         self._machine = site.machine
 
-    # -- it serves
-
-    def answers_curl(self) -> None:
-        """Port 80 leads to https, and https to sign-in, on IPv4 and IPv6."""
-        curl = ("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code} %{redirect_url}")
-        for address in ("127.0.0.1", "[::1]"):
-            resolved = [f"headers.{DOMAIN}:{port}:{address}" for port in (80, 443)]
-            options = [part for each in resolved for part in ("--resolve", each)]
-            plain = self._machine.run(*curl, *options, f"http://headers.{DOMAIN}/a")
-            equal(plain, f"308 https://headers.{DOMAIN}/a", address)
-            secure = self._machine.run(*curl, *options, f"https://headers.{DOMAIN}/a")
-            assert secure.startswith(f"302 https://auth.{DOMAIN}/.appproxy/sign-in?"), secure
-
-    def answers_openssl(self) -> None:
-        """openssl finds TLS 1.3 and a certificate that it can verify, and no TLS 1.1."""
-        command = ("openssl", "s_client", "-connect", "127.0.0.1:443", "-servername", f"auth.{DOMAIN}")
-        said = self._machine.run(*command, "-verify_return_error", "-verify_hostname", f"auth.{DOMAIN}")
-        assert "TLSv1.3" in said, said
-        assert "Verify return code: 0 (ok)" in said, said
-        assert self._machine.attempt(*command, "-tls1_1").returncode != 0
-
-    def signs_in(self) -> None:
-        """A user signs in, and the application is told through the tunnel who it is."""
-        equal(self._site.who(self._site.sign_in()), USERS[0].mail)
-
     # -- as whom
 
-    def runs_unprivileged(self) -> None:
-        """Each daemon is a user of its own, without a capability or a way to one, behind a filter."""
-        for unit in DAEMONS:
-            status = self._machine.shell(f"cat /proc/{self._machine.main_pid(unit)}/status")
-            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-            number = self._machine.run("id", "--user", unit).strip()
-            equal(fields["Uid"].split(), [number] * 4, unit)
-            capabilities = {fields[f"Cap{each}"].strip("0") for each in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
-            equal(capabilities, {""}, f"capabilities of {unit}")
-            equal((fields["NoNewPrivs"], fields["Seccomp"]), ("1", "2"), unit)
-
-    def ports_are_systemds(self) -> None:
-        """Ports 443 and 80 are bound by systemd, which alone may, and used by the edge."""
-        pid = self._machine.main_pid(EDGE)
-        listening = self._machine.run("ss", "--listening", "--tcp", "--numeric", "--processes")
-        for port in (443, 80):
-            lines = [line for line in listening.splitlines() if f":{port} " in line]
-            equal(len(lines), 2, f"listeners on {port}")
-            for line in lines:
-                assert '"systemd",pid=1,' in line, line
-                assert f"pid={pid}," in line, line
-
-    def is_hardened(self) -> None:
-        """systemd-analyze security counts little of the units that run."""
-        for unit in DAEMONS:
-            said = self._machine.run("systemd-analyze", "security", "--no-pager", unit)
-            (exposure,) = EXPOSURE.findall(said)
-            assert float(exposure) <= MAXIMUM_EXPOSURE, f"{unit}: {exposure}"
-
-    def sees_little(self) -> None:
-        """A daemon can write to nothing but its own folders, and sees neither homes nor other processes."""
-        for unit in DAEMONS:
-            pid = self._machine.main_pid(unit)
-            view = ("nsenter", f"--target={pid}", "--mount", "--")
-            folders = "/etc /etc/appproxy /opt/appproxy /usr /var/lib /var/lib/appproxy /root /home"
-            writable = "for each in $0; do touch $each/x 2>/dev/null && echo $each; done; true"
-            equal(self._machine.run(*view, "sh", "-c", writable, folders), "", f"{unit} may write to")
-            number = self._machine.run("id", "--user", unit).strip()
-            drop = ("setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups")
-            processes = self._machine.run(*view, *drop, "sh", "-c", "ls -d /proc/[0-9]*").split()
-            assert processes, "what looks sees itself"
-            assert "/proc/1" not in processes, processes
-            equal(self._machine.run(*view, "sh", "-c", "ls -A /root 2>/dev/null || true"), "", "root's home")
-
     def owns_little(self) -> None:
-        """Files have the owners and modes of the manual; keys and the secret are for one user each."""
+        """Files have the owners and modes of the manual; the secret is for root."""
         expected = {
             "/etc/appproxy": "755 root root",
             EDGE_FILE: "640 root appproxy-edge",
@@ -125,12 +56,6 @@ class Running:
         }
         for path, words in expected.items():
             equal(self._machine.run("stat", "--format=%a %U %G", path).strip(), words, path)
-        for user in ("edge", "connector"):
-            found = self._machine.shell(
-                f"find /var/lib/appproxy/{user} -printf '%y %m %u %g\\n' | sort --unique"
-            )
-            owner = f"appproxy-{user} appproxy-{user}"
-            equal(set(found.splitlines()), {f"d 700 {owner}", f"f 600 {owner}"}, user)
 
     def administers(self) -> None:
         """Root and appproxy-admin may use the command, nobody else; the audit log knows who it was."""
@@ -143,21 +68,10 @@ class Running:
 
     # -- what it writes
 
-    def writes_json(self) -> None:
-        """What the daemons write to the journal is one JSON object a line, and no complaint."""
-        for unit in DAEMONS:
-            number = self._machine.run("id", "--user", unit).strip()
-            lines = self._machine.journal(unit, f"_UID={number}")
-            assert lines, f"{unit} wrote nothing"
-            events = [json.loads(line) for line in lines]
-            assert any(event["event"] == "ready" for event in events), unit
-            equal([event for event in events if event["level"] != "info"], [], f"complaints of {unit}")
-            equal([event for event in events if "dropin.cache" in event["message"]], [], unit)
-
     def writes_to_a_file(self) -> None:
         """log.file below /var/log/appproxy works; after it was moved away, a reload makes it anew."""
         file = "/var/log/appproxy/connector/connector.log"
-        config = self._machine.path("/etc/appproxy/connector.toml")
+        config = self._machine.path(CONNECTOR_FILE)
         before = config.read_text()
         config.write_text(f'{before}log.file = "{file}"\n')
         self._machine.run("systemctl", "restart", CONNECTOR)
@@ -208,14 +122,14 @@ class Running:
             with self._site.download(DOWNLOAD_BYTES) as answer:
                 received = len(answer.read(1000))
                 self._machine.run("systemctl", "restart", "--no-block", EDGE)
-                self._wait_for_state(EDGE, "deactivating")
+                self._machine.wait_for_state(EDGE, "deactivating")
                 # Threads see the machine's network, too: they begin in that of the thread that made them.
                 late = [threads.submit(self._status_of_sign_in) for _ in range(20)]
                 while data := answer.read(1 << 20):
                     received += len(data)
             equal(received, DOWNLOAD_BYTES, "bytes of the download that was under way")
             equal([each.result() for each in late], [302] * 20, "answers to who came meanwhile")
-        self._wait_for_state(EDGE, "active")
+        self._machine.wait_for_state(EDGE, "active")
         self._site.wait_until_it_serves()
         equal(self._machine.show(EDGE, "NRestarts"), "0", "restarts that nobody asked for")
 
@@ -224,11 +138,11 @@ class Running:
         with self._site.download(DOWNLOAD_BYTES) as answer:
             received = len(answer.read(1000))
             self._machine.run("systemctl", "stop", "--no-block", *SOCKETS, EDGE)
-            self._wait_for_state(EDGE, "deactivating")
+            self._machine.wait_for_state(EDGE, "deactivating")
             while data := answer.read(1 << 20):
                 received += len(data)
         equal(received, DOWNLOAD_BYTES, "bytes of the download that was under way")
-        self._wait_for_state(EDGE, "inactive")
+        self._machine.wait_for_state(EDGE, "inactive")
         equal((self._machine.show(EDGE, "Result"), answers(443)), ("success", False), "result, listens")
         self._machine.run("systemctl", "start", EDGE)
         self._site.wait_until_it_serves()
@@ -244,10 +158,10 @@ class Running:
         for unit in DAEMONS:
             equal(self._machine.show(unit, "WatchdogUSec"), "30s", unit)
             # The unit's own thirty seconds are for a machine that is busy, not for us to wait.
-            with self._drop_in(unit, "[Service]\nWatchdogSec=5\n"):
+            with self._machine.drop_in(unit, "[Service]\nWatchdogSec=5\n"):
                 pid = self._machine.main_pid(unit)
                 self._machine.run("kill", "-STOP", str(pid))
-                self._wait_for_another(unit, pid)
+                self._machine.wait_for_another(unit, pid)
                 assert any("Watchdog timeout" in line for line in self._machine.journal(unit)), unit
             self._site.wait_until_it_serves()
 
@@ -256,7 +170,7 @@ class Running:
         pid = self._machine.main_pid(EDGE)
         self._machine.run("kill", "-KILL", str(pid))
         equal(self._status_of_sign_in(), 302)
-        assert self._is_another(EDGE, pid)
+        assert self._machine.is_another(EDGE, pid)
         self._site.wait_until_it_serves()
 
     # -- where going on does not help
@@ -267,7 +181,7 @@ class Running:
             # The connector knocks, too, and so would start it.
             self._machine.run("systemctl", "stop", CONNECTOR)
             self._machine.attempt("systemctl", "restart", EDGE)
-            self._ended_for_good(EDGE, EXIT_CONFIGURATION)
+            self._machine.ended_for_good(EDGE, EXIT_CONFIGURATION)
             assert "wrong" in self._last_words(), self._last_words()
         self._machine.run("systemctl", "start", CONNECTOR)
         self._restart()
@@ -299,7 +213,7 @@ class Running:
         folder = "/var/lib/appproxy/connector/identity"
         self._machine.shell(f"systemctl stop {CONNECTOR}; mv {folder} /root/identity")
         self._machine.attempt("systemctl", "start", CONNECTOR)
-        self._ended_for_good(CONNECTOR, EXIT_NOT_ENROLLED)
+        self._machine.ended_for_good(CONNECTOR, EXIT_NOT_ENROLLED)
         self._machine.shell(f"mv /root/identity {folder}; systemctl start {CONNECTOR}")
         self._site.wait_until_it_serves()
 
@@ -326,10 +240,10 @@ class Running:
         self._machine.power_off()
         self._machine.boot()
         for unit in DAEMONS:
-            self._wait_for_state(unit, "active")
+            self._machine.wait_for_state(unit, "active")
         self._site.wait_until_it_serves()
         equal(
-            self._machine.run("stat", "--format=%a %G", "/etc/appproxy/connector.toml").strip(),
+            self._machine.run("stat", "--format=%a %G", CONNECTOR_FILE).strip(),
             "640 appproxy-connector",
         )
 
@@ -362,36 +276,10 @@ class Running:
         finally:
             file.write_text(before)
 
-    @contextmanager
-    def _drop_in(self, unit: str, text: str) -> Iterator[None]:
-        folder = self._machine.path(f"/etc/systemd/system/{unit}.service.d")
-        folder.mkdir()
-        (folder / "test.conf").write_text(text)
-        self._machine.shell(f"systemctl daemon-reload; systemctl restart {unit}")
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder)
-            self._machine.shell(f"systemctl daemon-reload; systemctl restart {unit}")
-
     def _restart(self) -> None:
         self._machine.shell("systemctl stop appproxy-edge.socket appproxy-edge-http.socket appproxy-edge")
         self._machine.shell("systemctl reset-failed 'appproxy-edge*'; systemctl start appproxy-edge")
         self._site.wait_until_it_serves()
-
-    def _wait_for_state(self, unit: str, state: str) -> None:
-        wait_until(lambda: self._machine.state(unit) == state, f"{unit} is {state}")
-
-    def _wait_for_another(self, unit: str, pid: int) -> None:
-        wait_until(lambda: self._is_another(unit, pid), f"{unit} is another process")
-
-    def _is_another(self, unit: str, pid: int) -> bool:
-        return self._machine.state(unit) == "active" and self._machine.main_pid(unit) not in (0, pid)
-
-    def _ended_for_good(self, unit: str, code: int) -> None:
-        self._wait_for_state(unit, "failed")
-        found = [self._machine.show(unit, name) for name in ("ExecMainStatus", "NRestarts", "SubState")]
-        equal(found, [str(code), "0", "failed"], unit)
 
     def _last_words(self) -> str:
         return "\n".join(self._machine.journal(EDGE, "--lines=30"))

@@ -30,6 +30,11 @@ EDGE: Final = "appproxy-edge"
 CONNECTOR: Final = "appproxy-connector"
 DAEMONS: Final = (EDGE, CONNECTOR)
 SOCKETS: Final = ("appproxy-edge.socket", "appproxy-edge-http.socket")
+PORTS: Final = {EDGE: (443, 80), CONNECTOR: ()}
+"""What of each daemon is a socket unit's."""
+
+EDGE_FILE: Final = "/etc/appproxy/edge.toml"
+CONNECTOR_FILE: Final = "/etc/appproxy/connector.toml"
 ISSUER: Final = f"https://login.{DOMAIN}"
 MEDIA: Final = "/srv/media"
 PYTHON: Final = "/srv/demo/bin/python"
@@ -42,6 +47,10 @@ BACKEND: Final = "backend.inside.example"
 ADDRESS: Final = "10.0.0.1"
 """Where that leads: a name may not lead to loopback."""
 
+CONNECT: Final = "connect.inside.example"
+"""Where connectors and relays dial the edge: the demo's names would be their own machine."""
+
+SERVES_SECONDS: Final = 180
 _JOIN_TOKEN: Final = re.compile(r"apj1\.[A-Za-z0-9_-]+")
 _APPLICATIONS_UNIT: Final = f"""\
 [Unit]
@@ -91,7 +100,7 @@ def prepare(tree: Path, media: Media) -> None:
     for command in (("python3", "-m", "venv", "/srv/demo"), (*pip, "appproxy[demo]")):
         subprocess.run(("chroot", tree, "env", "-i", f"PATH={PATH}", *command), check=True, cwd="/")
     (tree / "etc/systemd/system/demo.service").write_text(_APPLICATIONS_UNIT)
-    (tree / "etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{ADDRESS} {BACKEND}\n")
+    (tree / "etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{ADDRESS} {BACKEND} {CONNECT}\n")
 
 
 class Site:
@@ -130,6 +139,8 @@ class Site:
         """What C{appproxy init} says is left to do, done; what the check of it all found."""
         identity = ("--issuer", ISSUER, "--client-id", CLIENT_ID)
         self.machine.run("appproxy", "init", "--domain", DOMAIN, *identity)
+        file = self.machine.path(EDGE_FILE)
+        file.write_text(file.read_text() + f'\n[hosts]\nconnect = "{CONNECT}"\n')
         certificate = f"{OUTPUT}/certificates/{DOMAIN}.pem"
         self.machine.shell(
             f"(umask 077; cat {OUTPUT}/client-secret > /etc/appproxy/oidc-client-secret)\n"
@@ -137,7 +148,7 @@ class Site:
             f"install -m 644 {OUTPUT}/ca.pem /usr/local/share/ca-certificates/demo.crt\n"
             "update-ca-certificates >/dev/null 2>&1"
         )
-        return self.machine.attempt("appproxy", "check", "/etc/appproxy/edge.toml", "--online").stdout
+        return self.machine.attempt("appproxy", "check", EDGE_FILE, "--online").stdout
 
     def start_edge(self) -> None:
         """The edge, and what it publishes."""
@@ -150,12 +161,11 @@ class Site:
     def start_connector(self) -> None:
         """A connector that is enrolled with a token."""
         allowed = [f"127.0.0.1:{FIRST_PORT + number}" for number in range(len(SERVICES))]
-        file = self.machine.path("/etc/appproxy/connector.toml")
+        file = self.machine.path(CONNECTOR_FILE)
         file.write_text(f"allowed_backends = {json.dumps([*allowed, f'{BACKEND}:{FIRST_PORT}'])}\n")
         printed = self.machine.run("appproxy", "connector", "token", "--group", "demo")
-        token = _JOIN_TOKEN.findall(printed)[0]
-        self.machine.run("appproxy", "enroll", "--token-file", "-", stdin=f"{token}\n")
-        self.machine.run("appproxy", "check", "/etc/appproxy/connector.toml", "--online")
+        self.machine.run("appproxy", "enroll", "--token-file", "-", stdin=f"{join_token(printed)}\n")
+        self.machine.run("appproxy", "check", CONNECTOR_FILE, "--online")
         self.machine.run("systemctl", "enable", "--now", CONNECTOR)
 
     # -- using it
@@ -189,8 +199,8 @@ class Site:
         return page.status == 200 and self.who(page) == USERS[0].mail
 
     def wait_until_it_serves(self) -> None:
-        """After the edge's start the connector dials again within seconds."""
-        wait_until(self.serves, "the application is there")
+        """After an edge's or a relay's start whoever dials it does so again within seconds, or a minute."""
+        wait_until(self.serves, "the application is there", SERVES_SECONDS)
 
     @contextmanager
     def download(self, size: int) -> Iterator[HTTPResponse]:
@@ -220,3 +230,9 @@ def page_headers(page: Page) -> list[tuple[str, str]]:
     """What the header viewer received."""
     told: dict[str, list[tuple[str, str]]] = json.loads(page.text)
     return told["headers"]
+
+
+def join_token(printed: str) -> str:
+    """What the command that makes a token for a connector or relay says it is."""
+    (token,) = set[str](_JOIN_TOKEN.findall(printed))
+    return token

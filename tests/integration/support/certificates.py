@@ -31,19 +31,25 @@ class TestAuthority:
         self.ca_file = folder / CA_FILE
         self._authority.cert_pem.write_to_path(str(self.ca_file))
 
-    def issue(self, *names: str, to: Path | None = None, until: datetime | None = None) -> Path:
+    def issue(
+        self,
+        *names: str,
+        to: Path | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Path:
         """
         A certificate for these names.
 
         @param to: the file; one in the authority's folder unless given.
+        @param since: when it begins; a long time ago unless given.
         @param until: when it expires; a long time from now unless given.
         @return: one PEM file with key and chain.
         """
         path = to or self._folder / f"{names[0].replace('*', 'any')}.pem"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._authority.issue_cert(*names, not_after=until).private_key_and_cert_chain_pem.write_to_path(
-            str(path)
-        )
+        issued = self._authority.issue_cert(*names, not_before=since, not_after=until)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
         path.chmod(0o600)
         return path
 
