@@ -8,11 +8,21 @@ from collections.abc import Callable
 from typing import Final
 
 from appproxy.config.daemon import EXIT_CONFIGURATION, EXIT_NOT_ENROLLED
+from tests.integration.support.processes import wait_until
 from tests.systemd.leaving import purge, remove
 from tests.systemd.machine import Machine
 from tests.systemd.promises import equal
 from tests.systemd.running import DOWNLOAD_BYTES, RESTARTS_AT_MOST
-from tests.systemd.site import CONNECT, CONNECTOR, CONNECTOR_FILE, EDGE, EDGE_FILE, Site, join_token
+from tests.systemd.site import (
+    CONNECT,
+    CONNECTOR,
+    CONNECTOR_FILE,
+    EDGE,
+    EDGE_FILE,
+    SERVES_SECONDS,
+    Site,
+    join_token,
+)
 
 RELAY: Final = "appproxy-relay"
 SOCKET: Final = f"{RELAY}.socket"
@@ -47,25 +57,35 @@ class RelaySite:
         self.relay.path("/etc/hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS_OF_EDGE} {CONNECT}\n")
         self.site.machine.shell(f"echo '{ADDRESS} {NAME}' >> /etc/hosts")
 
+    def tunnels(self) -> set[str]:
+        """The relay's number of tunnels, by connector group; edges are of none."""
+        lines = self.relay.run("curl", "--silent", "--fail", "http://127.0.0.1:9644/metrics").splitlines()
+        return {line for line in lines if line.startswith("appproxy_tunnels{")}
+
     def use(self) -> None:
-        """Tell edge and connector of the relay."""
+        """Tell the edge of the relay, and once that is there the connector, which else would be refused."""
         edge, connector = self._before[EDGE_FILE], self._before[CONNECTOR_FILE]
         self._write(EDGE_FILE, f'{edge}\n[relay]\nmode = "remote"\ndial = ["{NAME}:443"]\n')
+        self.site.machine.run("systemctl", "restart", EDGE)
+        wait_until(lambda: of_group("") in self.tunnels(), "the edge is there", SERVES_SECONDS)
         self._write(CONNECTOR_FILE, f'connect = ["{NAME}:443"]\n{connector}')
-        self._restart()
+        self.site.machine.run("systemctl", "restart", CONNECTOR)
+        self.site.wait_until_it_serves()
 
     def use_no_longer(self) -> None:
         """Back to the relay inside of the edge."""
         for path, text in self._before.items():
             self._write(path, text)
-        self._restart()
+        self.site.machine.run("systemctl", "restart", EDGE, CONNECTOR)
+        self.site.wait_until_it_serves()
 
     def _write(self, path: str, text: str) -> None:
         self.site.machine.path(path).write_text(text)
 
-    def _restart(self) -> None:
-        self.site.machine.run("systemctl", "restart", EDGE, CONNECTOR)
-        self.site.wait_until_it_serves()
+
+def of_group(group: str) -> str:
+    """The line of the relay's numbers that tells of one tunnel."""
+    return f'appproxy_tunnels{{connector_group="{group}"}} 1.0'
 
 
 class RelaySetUp:
@@ -90,9 +110,7 @@ class RelaySetUp:
     def takes_over(self) -> None:
         """Once edge and connector are told of it, all requests pass through it."""
         self._both.use()
-        numbers = self._relay.run("curl", "--silent", "--fail", "http://127.0.0.1:9644/metrics").splitlines()
-        expected = {f'appproxy_tunnels{{connector_group="{group}"}} 1.0' for group in ("", "demo")}
-        assert expected <= set(numbers), [line for line in numbers if line.startswith("appproxy_tunnels")]
+        equal(self._both.tunnels(), {of_group(""), of_group("demo")}, "tunnels")
 
     def is_well(self) -> None:
         """The check of its file, with all that it can try, finds nothing wrong."""
