@@ -135,7 +135,9 @@ class Domain:
             run(populate, stdin=json.dumps(each.as_dict()), seconds=samba_dc.CHANGE_SECONDS)
 
     def _serve(self, smb_conf: Path) -> None:
-        process = Process("samba", _found(samba_dc.server_command(smb_conf)), self.folder / "log")
+        process = Process(
+            "samba", _found(samba_dc.server_command(smb_conf)), self.folder / "log", elsewhere=True
+        )
         self._processes.append(process)
         process.wait_until(lambda: all(map(self._answers, _PORTS)), "served the domain")
 
@@ -151,7 +153,7 @@ class Domain:
         (port,) = free_ports(1)
         target = f"{port}:{self.address}:{samba_dc.KERBEROS_PORT}"
         command = (*module("bench.delay_proxy"), *KDC_LINE.arguments(), target)
-        process = Process("delay_proxy", command, self.folder / "log", ENVIRONMENT)
+        process = Process("delay_proxy", command, self.folder / "log", ENVIRONMENT, elsewhere=True)
         self._processes.append(process)
         process.wait_for_port(port)
         (self.folder / "krb5.conf").write_text(samba_dc.krb5_conf("127.0.0.1", port))

@@ -70,7 +70,8 @@ class KerberosOrigin:
         environment = {**self._domain.environment, "KRB5RCACHENAME": "none:"}
         program = find_command("apache2") or "apache2"
         command = (program, "-f", configuration, "-DFOREGROUND")
-        self._process = Process("apache", command, self._domain.folder / "log", environment)
+        log = self._domain.folder / "log"
+        self._process = Process("apache", command, log, environment, elsewhere=True)
         self._process.wait_for_port(self.kerberos_port)
 
     def stop(self) -> None:

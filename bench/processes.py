@@ -23,6 +23,8 @@ _POLL_SECONDS: Final = 0.02
 _SHOWN_CHARACTERS: Final = 4_000
 """Of a log, in an error: its end."""
 
+_LAST: Final = ("nice", "-n", "19")
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 CORES: Final = os.cpu_count() or 1
 
@@ -63,19 +65,22 @@ class Process:
         command: Sequence[str | Path],
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
         """
         Start it.
 
         @param folder: where it runs, and where its log goes; made if there is none.
         @param environment: besides that of this process.
+        @param elsewhere: whether it stands for another machine: here it gets only what others leave.
         """
         self.name = name
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                list(map(str, command)),
+                [*(_LAST if elsewhere else ()), *map(str, command)],
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,

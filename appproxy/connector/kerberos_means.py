@@ -4,6 +4,7 @@ The means of Kerberos sign-on, from the connector's settings.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any, Final
 
@@ -20,8 +21,16 @@ from appproxy.threads.pool import FairPool
 
 TICKET_THREADS: Final = 16
 """
-A new user's ticket takes some round trips to the KDC: with one 50 ms away, a hundred new users a second
-get theirs. Each thread has a ticket of the connector's own.
+A new user's ticket takes some round trips to the KDC: with one 50 ms away, seventy new users a second
+get theirs. More at once would not be for a KDC that is busy itself: of 48 some would miss the deadline. Each
+thread has a ticket of the connector's own.
+"""
+
+SWITCH_SECONDS: Final = 0.0005
+"""
+So long a thread may keep Python's lock while another one waits for it: a tenth of what Python allows. A
+look-up in the directory is two milliseconds of Python, and the reactor's thread, which lets go of the lock
+with each call of the kernel, has to get it back.
 """
 
 
@@ -47,6 +56,7 @@ class KerberosMeans:
             raise CannotSignOn(str(error)) from error
         self._directory: Directory = open_directory(_directory_settings(settings), reactor, reactor.seconds)
         self._pool = FairPool("kerberos", TICKET_THREADS, reactor)
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._tickets = Tickets(
             delegator, self._pool, reactor, time.time, TicketSettings(deadline_seconds=own.deadline)
         )

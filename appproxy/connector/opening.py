@@ -15,7 +15,7 @@ from appproxy.connector.backend_connection import BackendConnection
 from appproxy.connector.backend_request import Admitted, BackendRequest, admit
 from appproxy.connector.dial import BackendError
 from appproxy.connector.served import CatalogCopy
-from appproxy.connector.signing import SignOnSteps
+from appproxy.connector.signing import Signer, SignOnSteps
 from appproxy.connector.trails import Trail, Trails
 from appproxy.model.principal import Principal
 from appproxy.sso.errors import SignOnError
@@ -63,7 +63,7 @@ class Opener(Protocol):
         """Our own mistake."""
 
 
-class Opening:
+class Opening(Signer):
     """
     The steps, for one stream: once, and again where its request has to be sent again.
 

@@ -173,7 +173,7 @@ class Account:
         """The account's own and its groups' identifiers: what a rule may name."""
         return self.groups | {self.sid}
 
-    @property
+    @cached_property
     def disabled(self) -> bool:
         """An administrator has switched it off."""
         return bool(self.control & AccountControl.ACCOUNTDISABLE)
@@ -188,7 +188,7 @@ class Account:
         """The password is too old, or has to be changed."""
         return self.must_change_password or bool(self.control & AccountControl.PASSWORD_EXPIRED)
 
-    @property
+    @cached_property
     def sensitive(self) -> bool:
         """ "Account is sensitive and cannot be delegated"."""
         return bool(self.control & AccountControl.NOT_DELEGATED)

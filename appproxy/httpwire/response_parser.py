@@ -18,7 +18,14 @@ from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import Fields, remember
 from appproxy.httpwire.heads import END, NO_BODY, NO_TOKENS, UNTIL_END, End, ResponseHead
 from appproxy.httpwire.llhttp import judge_head
-from appproxy.httpwire.names import CONNECTION, CONTENT_LENGTH, EXPECT, FRAMES_FROM, UPGRADE
+from appproxy.httpwire.names import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FRAMES_FROM,
+    UPGRADE,
+    WWW_AUTHENTICATE,
+)
 from appproxy.httpwire.values import chunked_length, connection_tokens, content_length, keeps_alive
 
 ResponseEvent: TypeAlias = ResponseHead | bytes | End
@@ -57,8 +64,10 @@ class _StatusLine:
         self.version: tuple[int, int] = (1, minor)
 
 
-# A server that sends a file again says another Date, and the rest of the head alike.
+# A server that sends a file again says another Date, and the rest of the head alike. One that
+# proves itself in each answer (RFC 4559, section 5) has another line that is never the same.
 _reader: Final = BlockReader(b"\r\n", b"Date")
+_proof_reader: Final = BlockReader(b"\r\n", b"Date", secret=b"WWW-Authenticate")
 
 # Status lines and lengths that were read lately.
 _status_lines: Final[dict[bytes, _StatusLine]] = {}
@@ -98,6 +107,7 @@ class ResponseParser:
         "_keep_alive",
         "_left",
         "_method",
+        "_proves",
         "_state",
         "_stray",
         "_upgrade",
@@ -113,6 +123,8 @@ class ResponseParser:
         self._waiting = bytearray()
         self._left = 0
         self._stray = False
+        # Whether the head before had a WWW-Authenticate, as the next one then has.
+        self._proves = False
         self._begin(method, upgrade)
 
     def reset(self, method: bytes, upgrade: bytes | None = None) -> None:
@@ -264,7 +276,7 @@ class ResponseParser:
     def _parse_head(self, head: bytes) -> ResponseHead:
         line = head.partition(b"\r\n")[0]
         first = _status_line(line)
-        headers = _reader.read(head[len(line) :])
+        headers = (_proof_reader if self._proves else _reader).read(head[len(line) :])
         if (count_of(headers) if headers is not None else head.count(b"\r\n")) > HEADER_COUNT:
             raise BadMessage(502, "too_many_headers")
         minor, status = first.minor, first.status
@@ -276,18 +288,22 @@ class ResponseParser:
         length, framed = 0, False
         tokens = NO_TOKENS
         upgrades = []
+        proves = False
         for each in marked:
             kind, value = each.kind, each.value
             if kind == CONNECTION:
                 tokens = tokens | connection_tokens(value) if tokens else connection_tokens(value)
             elif kind == UPGRADE:
                 upgrades.append(value.lower())
+            elif kind == WWW_AUTHENTICATE:
+                proves = True
             elif kind >= FRAMES_FROM and kind != EXPECT:
                 if framed:
                     raise BadMessage(502, "more_than_one_framing")
                 framed = True
                 is_length = kind == CONTENT_LENGTH
                 length = _length_of(value) if is_length else chunked_length(value, minor, 502)
+        self._proves = proves
         if status < 200:
             self._check_interim(status, upgrades, tokens, length)
         # RFC 9112, section 6.3

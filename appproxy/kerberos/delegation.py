@@ -33,7 +33,8 @@ from appproxy.kerberos.causes import (
     cause_of,
 )
 from appproxy.kerberos.keytab import check_keytab
-from appproxy.kerberos.negotiate import read_challenges, write_token
+from appproxy.kerberos.negotiate import TokenWriter, read_challenges, write_token
+from appproxy.kerberos.one_ticket import only_ticket
 from appproxy.kerberos.spnego import (
     MECHANISMS,
     SpnegoError,
@@ -194,13 +195,14 @@ class Delegator:
         @raise KerberosError: if the KDC refuses.
         """
         try:
-            ticket = ServiceTicket(user, gssapi.Name(service, PRINCIPAL), 0.0)
+            # Read by the mechanism once: any other name it reads again at each step of each request.
+            name = gssapi.Name(service, PRINCIPAL).canonicalize(KRB5)
+            ticket = ServiceTicket(user, name, 0.0)
             # The token goes nowhere: it is made so that the KDC is asked now, and for the ticket's end.
             begun = ticket.step(None, None)
-            ticket.ends_at = self._now() + begun.lifetime
         except GSSError as error:
             _refuse(Stage.s4u2proxy, error)
-        return ticket
+        return ServiceTicket(_alone(user, service), name, self._now() + begun.lifetime)
 
     def ticket(self, principal: str, service: str, progress: Progress) -> ServiceTicket:
         """
@@ -256,11 +258,12 @@ class ServiceTicket:
     @ivar ends_at: by the system's clock.
     """
 
-    __slots__ = ("_name", "_user", "ends_at")
+    __slots__ = ("_name", "_user", "_writer", "ends_at")
 
     def __init__(self, user: gssapi.Credentials, name: gssapi.Name, ends_at: float) -> None:
         self._user = user
         self._name = name
+        self._writer = TokenWriter(wrapped=True)
         self.ends_at = ends_at
 
     def negotiate(self, wrapped: bool) -> Negotiation:
@@ -274,8 +277,9 @@ class ServiceTicket:
             begun = self.step(None, None)
         except GSSError as error:
             _refuse(Stage.s4u2proxy, error)
-        token = begun.token or b""
-        return Negotiation(self, begun.context, write_token(wrap(token) if wrapped else token))
+        if self._writer.wrapped is not wrapped:
+            self._writer = TokenWriter(wrapped)
+        return Negotiation(self, begun.context, self._writer.write(begun.token or b""))
 
     def step(self, context: SecurityContext | None, token: bytes | None) -> InitSecContextResult:
         """
@@ -335,6 +339,17 @@ class Negotiation:
             raise KerberosError(Stage.mutual, Cause.reply_malformed, "the exchange is not complete")
         if mic:
             verify_mic(cast(gssapi.SecurityContext, self._context), MECHANISMS, mic)
+
+
+def _alone(user: gssapi.Credentials, service: str) -> gssapi.Credentials:
+    """
+    A user's credentials with nothing but the ticket to a service; as they were where the library writes them
+    in another form, which costs time and memory and changes nothing else.
+    """
+    try:
+        return gssapi.Credentials(token=only_ticket(user.export(), service))
+    except (ValueError, GSSError, NotImplementedError):
+        return user
 
 
 def _refuse(stage: Stage, error: GSSError) -> NoReturn:

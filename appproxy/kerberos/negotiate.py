@@ -9,12 +9,24 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from appproxy.kerberos.spnego import MAXIMUM_TOKEN_BYTES, SpnegoError
+from appproxy.kerberos.spnego import MAXIMUM_TOKEN_BYTES, SpnegoError, wrap
 
 _ITEM: Final = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 """What stands between the commas of a list; commas in quotes do not count."""
 
 _CHALLENGE: Final = re.compile(rb"(?i)negotiate(?:[ \t]+(\S.*))?", re.DOTALL)
+
+_COMMA: Final = 0x2C
+_QUOTE: Final = 0x22
+
+MAXIMUM_KEPT_BYTES: Final = 8 * 1024
+"""
+Of longer tokens nothing is kept. Those of users in a hundred groups have some 5 KiB; what is kept takes that,
+and a third more.
+"""
+
+_BASE64_GROUP: Final = 3
+"""So many bytes become four letters, whatever comes behind them."""
 
 _MAXIMUM_TEXT: Final = (MAXIMUM_TOKEN_BYTES + 2) // 3 * 4
 
@@ -22,6 +34,63 @@ _MAXIMUM_TEXT: Final = (MAXIMUM_TOKEN_BYTES + 2) // 3 * 4
 def write_token(token: bytes) -> bytes:
     """What follows C{Negotiate } in a header."""
     return b64encode(token)
+
+
+class TokenWriter:
+    """
+    Writes the tokens of one ticket. Each begins with the ticket itself, which is most of it: its text is
+    written once, and only what follows (the authenticator, which is always another) each time.
+
+    @ivar wrapped: whether tokens are wrapped in SPNEGO.
+    """
+
+    __slots__ = ("_head", "_last", "_size", "_text", "wrapped")
+
+    def __init__(self, wrapped: bool) -> None:
+        self.wrapped = wrapped
+        # What all tokens of a size begin with, and the text of that. A number in the authenticator makes one
+        # in ten a byte shorter, so only two such in a row count for anything: the first of them waits.
+        self._size = -1
+        self._last = self._head = self._text = b""
+
+    def write(self, token: bytes) -> bytes:
+        """
+        What follows C{Negotiate } in a header.
+
+        @param token: the mechanism's.
+        """
+        if len(token) == self._size and token.startswith(self._head):
+            self._last = b""
+            return self._text + b64encode(token[len(self._head) :])
+        whole = wrap(token) if self.wrapped else token
+        text = b64encode(whole)
+        self._learn(token, text, len(whole) - len(token))
+        return text
+
+    def _learn(self, token: bytes, text: bytes, before: int) -> None:
+        """
+        @param before: how many bytes the wrapping put in front of it: as many for each token of its size.
+        """
+        last, self._last = self._last, b""
+        if len(last) == len(token):
+            groups = (before + _shared(last, token)) // _BASE64_GROUP
+            size = groups * _BASE64_GROUP - before
+            if size > 0:
+                self._size, self._head, self._text = len(token), token[:size], text[: groups * 4]
+        elif len(token) <= MAXIMUM_KEPT_BYTES:
+            self._last = token
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """With how many bytes both begin."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def read_challenges(values: Iterable[bytes]) -> bytes | None:
@@ -46,7 +115,7 @@ def read_challenges(values: Iterable[bytes]) -> bytes | None:
 
 def _items(value: bytes) -> Sequence[bytes]:
     # The answer to a ticket is the only one in its header, and comes with each request.
-    return _ITEM.findall(value) if b"," in value or b'"' in value else (value,)
+    return _ITEM.findall(value) if _COMMA in value or _QUOTE in value else (value,)
 
 
 def _read_token(text: bytes) -> bytes:

@@ -7,7 +7,6 @@ its error codes lose their meaning (docs/decisions.md). Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -44,7 +43,10 @@ class State(Enum):
     request_mic = 3
 
 
-@dataclass(frozen=True)
+_STATES: Final = tuple(State)
+"""By their numbers."""
+
+
 class Response:
     """
     A C{NegTokenResp}.
@@ -55,10 +57,15 @@ class Response:
     @ivar mic: C{mechListMIC}; empty if there is none.
     """
 
-    state: State | None = None
-    is_kerberos: bool = True
-    token: bytes = b""
-    mic: bytes = b""
+    __slots__ = ("is_kerberos", "mic", "state", "token")
+
+    def __init__(
+        self, state: State | None = None, is_kerberos: bool = True, token: bytes = b"", mic: bytes = b""
+    ) -> None:
+        self.state = state
+        self.is_kerberos = is_kerberos
+        self.token = token
+        self.mic = mic
 
 
 def _value(tag: int, *parts: bytes) -> bytes:
@@ -82,7 +89,7 @@ def wrap(token: bytes) -> bytes:
 
 def is_response(reply: bytes) -> bool:
     """Whether a token can be a C{NegTokenResp}; a bare Kerberos token begins otherwise."""
-    return reply[:1] == bytes((_NEG_TOKEN_RESPONSE,))
+    return len(reply) > 0 and reply[0] == _NEG_TOKEN_RESPONSE
 
 
 def read_response(reply: bytes) -> Response:
@@ -118,9 +125,9 @@ def _fields(data: bytes) -> dict[int, bytes]:
 
 def _state(data: bytes) -> State:
     body = _only(data, _ENUMERATED)
-    if len(body) != 1 or body[0] > State.request_mic.value:
+    if len(body) != 1 or body[0] >= len(_STATES):
         raise SpnegoError("its state is unknown")
-    return State(body[0])
+    return _STATES[body[0]]
 
 
 def _is_kerberos(data: bytes) -> bool:

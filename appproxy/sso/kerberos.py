@@ -6,22 +6,17 @@ the user's name (Kerberos constrained delegation).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from appproxy.directory.account import Account
 from appproxy.directory.directory import Directory
 from appproxy.directory.errors import DirectoryError
-from appproxy.httpwire.block import Blocks, blocks_of, fields_of
-from appproxy.httpwire.field import Fields, field
-from appproxy.httpwire.names import WWW_AUTHENTICATE
+from appproxy.httpwire.field import Fields
 from appproxy.kerberos.advice import advise
 from appproxy.kerberos.bad_option import explain_bad_option
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
-from appproxy.kerberos.negotiate import read_challenges
-from appproxy.kerberos.spnego import SpnegoError
 from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
 from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
@@ -30,6 +25,7 @@ from appproxy.model.sign_on import KerberosSignOn
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_accounts import Accounts, kerberos_name
 from appproxy.sso.kerberos_advice import remedy_of
+from appproxy.sso.kerberos_attempt import KerberosAttempt
 from appproxy.sso.kerberos_errors import of_kerberos
 from appproxy.sso.kerberos_steps import Steps
 from appproxy.sso.sign_on import Attempt, SignOn, Step
@@ -37,11 +33,6 @@ from appproxy.sso.sign_on import Attempt, SignOn, Step
 if TYPE_CHECKING:
     # Which needs the optional library.
     from appproxy.kerberos.delegation import Negotiation
-
-_log: Final = Logger(__name__)
-
-MAXIMUM_TICKETS_TRIED: Final = 2
-"""For one request: the one at hand, and a new one if the application does not take that."""
 
 
 class Kerberos:
@@ -114,6 +105,9 @@ class KerberosMode(SignOn):
     One application's.
 
     @ivar service: whose tickets it takes.
+    @ivar must_prove: whether it has to prove itself with each answer.
+    @ivar may_prove: whether anybody looks for a proof.
+    @ivar after_401: whether a token is only sent to who asks for it.
     """
 
     def __init__(self, means: Kerberos, settings: KerberosSignOn, service: Service) -> None:
@@ -122,6 +116,9 @@ class KerberosMode(SignOn):
         self.means = means
         self.settings = settings
         self.service = service
+        self.must_prove = settings.mutual_authentication == "required"
+        self.may_prove = settings.mutual_authentication != "off"
+        self.after_401 = settings.send == "after_401"
         self._form = TokenForm(settings.token)
         self._spn = str(service)
 
@@ -183,111 +180,3 @@ class KerberosMode(SignOn):
         except CancelledError as error:
             # The user may have several sessions; what they have of tickets goes with the first that ends.
             raise SignOnError("a session of this user's ended", "sso_unavailable", "forgotten") from error
-
-
-class KerberosAttempt(Attempt):
-    """
-    One request's: a token with the first sending or after the application asked, and once more with a new
-    ticket if the application does not take the one at hand (its key was changed).
-    """
-
-    def __init__(self, mode: KerberosMode, principal: Principal, repeatable: bool) -> None:
-        self._mode = mode
-        self._principal = principal
-        self._repeatable = repeatable
-        settings = mode.settings
-        self._must_prove = settings.mutual_authentication == "required"
-        # What has a body cannot be sent a second time; and who must prove themselves do so by a ticket.
-        self._waits_for_401 = settings.send == "after_401" and repeatable and not self._must_prove
-        self._negotiation: Negotiation | None = None
-        self._tried = 0
-        self._proved: bool | None = None
-        self.headers: Fields = []
-
-    def prepare(self) -> Deferred[None] | None:
-        """See L{Attempt.prepare}."""
-        self._negotiation = None
-        if self._waits_for_401:
-            self.headers = []
-            return None
-        negotiation = self._mode.negotiation(self._principal)
-        if isinstance(negotiation, Deferred):
-            return negotiation.addCallback(self._take)
-        self._take(negotiation)
-        return None
-
-    def answered(self, status: int, headers: Blocks) -> bool:
-        """See L{Attempt.answered}."""
-        challenges = [each.value for each in _challenges(headers)]
-        if status == 401:
-            return self._asked(challenges)
-        if self._negotiation is not None:
-            self._verify(self._negotiation, challenges)
-        return False
-
-    def passed(self, headers: Blocks) -> Blocks:
-        """
-        All but what asks for a sign-on: the user's own can never reach the application, and a browser
-        that is asked for one would show a dialog that leads nowhere.
-        """
-        if not any(_challenges(headers)):
-            return headers
-        return blocks_of([each for each in fields_of(headers) if each.kind != WWW_AUTHENTICATE])
-
-    def proved(self) -> bool | None:
-        """See L{Attempt.proved}."""
-        return self._proved
-
-    def _take(self, negotiation: Negotiation) -> None:
-        self._negotiation = negotiation
-        self._tried += 1
-        self.headers = [field(b"Authorization", b"Negotiate " + negotiation.token)]
-
-    def _asked(self, challenges: list[bytes]) -> bool:
-        """A 401: whether to go on with a (new) ticket."""
-        try:
-            token = read_challenges(challenges)
-        except SpnegoError:
-            token = b""
-        if self._waits_for_401:
-            self._waits_for_401 = False
-            return token is not None
-        if self._negotiation is None or token is None:
-            return False
-        once_more = self._repeatable and self._tried < MAXIMUM_TICKETS_TRIED
-        if once_more and self._mode.replace_ticket(self._principal):
-            return True
-        if token or self._must_prove:
-            # It says what it had against the ticket.
-            self._verify(self._negotiation, challenges)
-        _log.warn(
-            "{event}: {service} takes no ticket of this user's, or lets nobody in",
-            event="sign_on_refused",
-            service=self._mode.service.name,
-            fault="operator",
-        )
-        return False
-
-    def _verify(self, negotiation: Negotiation, challenges: list[bytes]) -> None:
-        if self._mode.settings.mutual_authentication == "off":
-            return
-        self._proved = False
-        if not self._must_prove and not _proves(challenges):
-            return
-        try:
-            negotiation.verify(*challenges)
-        except KerberosError as error:
-            raise of_kerberos(error) from error
-        self._proved = True
-
-
-def _proves(challenges: list[bytes]) -> bool:
-    try:
-        return bool(read_challenges(challenges))
-    except SpnegoError:
-        # For the verification to name.
-        return True
-
-
-def _challenges(headers: Blocks) -> Fields:
-    return [each for block in headers for each in block.marked if each.kind == WWW_AUTHENTICATE]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appproxy.httpwire import field as field_module
 from appproxy.httpwire import response_parser as module
-from appproxy.httpwire.block import Block
+from appproxy.httpwire.block import Block, Blocks, fields_of
 from appproxy.httpwire.errors import BadMessage
 from appproxy.httpwire.field import MEMO_LINES, field
 from appproxy.httpwire.heads import END, NO_BODY, UNTIL_END, End, ResponseHead
+from appproxy.httpwire.names import WWW_AUTHENTICATE
 from appproxy.httpwire.response_parser import ResponseEvent, ResponseParser
 from tests.corpus.cases import ANSWERS, AnswerCase
 from tests.httpwire.support import joined, one_by_one, splits
@@ -306,3 +309,62 @@ class MemoTests(SynchronousTestCase):
             read([b"HTTP/1.1 200 X%d\r\nContent-Length: %d\r\n\r\n" % (number, number)])
             self.assertLessEqual(len(module._status_lines), MEMO_LINES)
             self.assertLessEqual(len(module._lengths), MEMO_LINES)
+
+
+class ProofTests(SynchronousTestCase):
+    """A server that proves itself with each answer (RFC 4559): a line that is never the same twice."""
+
+    def heads(self, *challenges: bytes) -> list[Blocks]:
+        """The headers of a connection's answers, each with some lines in its middle."""
+        parser = ResponseParser(b"HEAD")
+        found: list[Blocks] = []
+        for lines in challenges:
+            if found:
+                parser.reset(b"HEAD")
+            events = parser.feed(
+                OK + b"Date: now\r\nServer: x\r\n" + lines + b'ETag: "1"\r\nConnection: keep-alive\r\n\r\n'
+            )
+            assert isinstance(events[0], ResponseHead)
+            found.append(events[0].blocks)
+        return found
+
+    def test_the_rest_is_known(self) -> None:
+        """What stands around the proof is known from before, and the proof itself is not remembered."""
+        proofs = [b"WWW-Authenticate: Negotiate proof%d\r\n" % number for number in range(5)]
+        heads = self.heads(*proofs)
+        for before, after in pairwise(heads[3:]):
+            kept = [[each for each in head if not proves(each)] for head in (before, after)]
+            self.assertEqual([id(each) for each in kept[0]], [id(each) for each in kept[1]])
+            self.assertEqual(sum(len(each.fields) for each in kept[0]), 4)
+        self.assertNotIn(proofs[4][:-2], field_module._remembered)
+
+    def test_read_alike(self) -> None:
+        """Whatever came before it on its connection, a head is read the same."""
+        lines = [
+            b"",
+            b"WWW-Authenticate: Negotiate cHJvb2Y=\r\n",
+            b"WWW-Authenticate:Negotiate\r\n",
+            b"www-authenticate: Negotiate cHJvb2Y=\r\n",
+            b"WWW-Authenticate: Negotiate cHJvb2Y=\r\nWWW-Authenticate: Basic realm=x\r\n",
+            b"X: y\r\nWWW-Authenticate: Negotiate cHJvb2Y=\r\n",
+            b"WWW-Authenticate: \r\n",
+        ]
+        alone = [fields_of(self.heads(each)[0]) for each in lines]
+        for before in lines:
+            for each, expected in zip(lines, alone, strict=True):
+                self.assertEqual(fields_of(self.heads(before, each)[1]), expected, (before, each))
+
+    def test_refused_alike(self) -> None:
+        """What no head may have is refused after a proof, too."""
+        proof = b"WWW-Authenticate: Negotiate cHJvb2Y=\r\n"
+        for bad in (b"WWW-Authenticate: \0\r\n", b"WWW-Authenticate: a\rb\r\n", b"WWW-Authenticate : a\r\n"):
+            self.assertRaises(BadMessage, self.heads, bad)
+            self.assertRaises(BadMessage, self.heads, proof, bad)
+        self.assertRaises(
+            BadMessage, self.heads, proof, proof + b"Content-Length: 1\r\nContent-Length: 1\r\n"
+        )
+
+
+def proves(block: Block) -> bool:
+    """Whether a challenge, or a proof, is in it."""
+    return any(each.kind == WWW_AUTHENTICATE for each in block.fields)

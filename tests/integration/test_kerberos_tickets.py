@@ -5,19 +5,24 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SkipTest
 
-from appproxy.kerberos.causes import KDC_SILENT, Cause
+from appproxy.kerberos.causes import KDC_SILENT, Cause, KerberosError
+from appproxy.kerberos.one_ticket import only_ticket
 from appproxy.kerberos.tickets import TicketSettings, TokenForm
 from tests.integration.support.active_directory.acceptor import Acceptor
 from tests.integration.support.active_directory.accounts import INTRANET, REALM, SEVERAL
 from tests.integration.support.kerberos import Desk, KerberosCase, PauseWatch, until
 
-if TYPE_CHECKING:
-    from appproxy.kerberos.delegation import Negotiation
+try:
+    import gssapi
+
+    from appproxy.kerberos.delegation import PRINCIPAL, Negotiation, ServiceTicket
+except ImportError as error:  # the optional package, or libkrb5, is not there
+    raise SkipTest(f"gssapi: {error}") from None
 
 REQUESTS = 1000
 CROWD = 500
@@ -76,6 +81,21 @@ class WhoseTests(KerberosCase):
         tokens = [each.token for each in await gatherResults(waiting)]
         tokens += [(await desk.get("alice")).token for _ in range(50)]
         self.assertEqual(len(set(tokens)), 100)
+
+    def test_one_ticket(self) -> None:
+        """
+        Security row 45: what is kept for a user's requests is a ticket to one application: with it no KDC can
+        be asked, whatever service it is used for.
+        """
+        ticket = self.ticket()
+        kept = ticket._user.export()
+        self.assertEqual(only_ticket(kept, f"{INTRANET}@{REALM}"), kept)
+        self.assertNotIn(b"krbtgt", kept)
+        relay = self.use_relay()
+        self.assertTrue(ticket.negotiate(True).token)
+        other = ServiceTicket(ticket._user, gssapi.Name(f"{SEVERAL[0]}@{REALM}", PRINCIPAL), 0.0)
+        self.assertRaises(KerberosError, other.negotiate, True)
+        self.assertEqual(relay.connections, 0)
 
     async def test_new_keytab(self) -> None:
         """A new password and keytab of the connector are taken up without a restart."""

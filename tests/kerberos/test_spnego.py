@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.kerberos.spnego import (
     MAXIMUM_TOKEN_BYTES,
-    Response,
     SpnegoError,
     State,
     is_response,
@@ -43,6 +42,12 @@ def token(content: bytes) -> bytes:
     return value(0xA2, value(0x04, content))
 
 
+def told(reply: bytes) -> tuple[State | None, bool, bytes, bytes]:
+    """All that an answer says."""
+    read = read_response(reply)
+    return read.state, read.is_kerberos, read.token, read.mic
+
+
 class WrapTests(SynchronousTestCase):
     """L{wrap}."""
 
@@ -59,12 +64,12 @@ class ReadTests(SynchronousTestCase):
         """State, mechanism and token, as Windows and mod_auth_gssapi send them."""
         reply = response(state(0), value(0xA1, KRB5), token(b"AP-REP"))
         self.assertTrue(is_response(reply))
-        self.assertEqual(read_response(reply), Response(State.accept_completed, True, b"AP-REP", b""))
+        self.assertEqual(told(reply), (State.accept_completed, True, b"AP-REP", b""))
 
     def test_signed(self) -> None:
         """The signature over the mechanisms is handed out."""
         reply = response(token(b"AP-REP"), value(0xA3, value(0x04, b"MIC")))
-        self.assertEqual(read_response(reply), Response(None, True, b"AP-REP", b"MIC"))
+        self.assertEqual(told(reply), (None, True, b"AP-REP", b"MIC"))
 
     def test_other_mechanism(self) -> None:
         """A mechanism that was not offered is seen; Windows' own number of Kerberos is Kerberos."""
@@ -121,5 +126,5 @@ class ReadTests(SynchronousTestCase):
         if len(reply) > MAXIMUM_TOKEN_BYTES:
             self.assertRaises(SpnegoError, read_response, reply)
             return
-        self.assertEqual(read_response(reply), Response(chosen, True, content, mic))
+        self.assertEqual(told(reply), (chosen, True, content, mic))
         self.assertRaises(SpnegoError, read_response, reply[:-1])

@@ -429,8 +429,14 @@ class KerberosTests(SynchronousTestCase):
         attempt = self.attempt()
         kept = fields_of(attempt.passed(asks(GOOD, b"")))
         self.assertEqual([each.name for each in kept], [b"Content-Length"])
-        plain = asks()
-        self.assertIs(attempt.passed(plain), plain)
+
+    def test_passed_as_known(self) -> None:
+        """Headers that stand apart from a challenge pass as the blocks that they came in."""
+        others = blocks_of([field(b"Content-Length", b"0")]) + blocks_of([field(b"Server", b"x")])
+        challenge = blocks_of([field(b"WWW-Authenticate", b"Negotiate " + GOOD)])
+        for headers in (others, [others[0], *challenge, others[1]]):
+            passed = self.attempt().passed(headers)
+            self.assertEqual([id(each) for each in passed], [id(each) for each in others])
 
 
 class ReasonTests(SynchronousTestCase):
