@@ -1,5 +1,5 @@
 -- Sends the requests of a file, one after the other, whoever's turn it is; tells exact figures at the end.
--- wrk -s browser.lua URL -- FILE
+-- wrk -s browser.lua URL -- FILE PAUSE, the pause of each connection between two requests, in milliseconds
 
 -- Any name in the URL (TLS needs it for SNI) leads to this machine, without DNS.
 function wrk.resolve(host, service)
@@ -15,6 +15,13 @@ function init(arguments)
     requests[count] = request
   end
   file:close()
+  local pause = tonumber(arguments[2])
+  if pause > 0 then
+    -- That there is such a function is what wrk asks for.
+    function delay()
+      return pause
+    end
+  end
 end
 
 function request()

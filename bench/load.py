@@ -58,16 +58,21 @@ class Case:
     @ivar size: of the answers: C{1k} or C{64k}.
     @ivar connections: open at the same time.
     @ivar renewed: whether connections are renewed after ten requests.
+    @ivar pause_ms: how long each connection rests after an answer: with it the load is not all that a
+        system can bear, and two of them get about as many requests.
     """
 
     size: str
     connections: int
     renewed: bool = False
+    pause_ms: int = 0
 
     @property
     def label(self) -> str:
         """Its name in files and tables."""
-        return f"{self.size}-{self.connections}{'-renewed' if self.renewed else ''}"
+        renewed = "-renewed" if self.renewed else ""
+        paused = f"-paused-{self.pause_ms}" if self.pause_ms else ""
+        return f"{self.size}-{self.connections}{renewed}{paused}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ def check(wrk: Wrk, case: Case, asked_of_origin: int) -> None:
         problem = "no answer at all"
     elif wrk.failed > wrk.requests * ALLOWED_FAILURES:
         problem = f"{wrk.failed} of {wrk.requests} answers were errors or did not come"
-    elif asked_of_origin < enough:
+    elif asked_of_origin + case.connections < enough:
+        # It may count a request only after the answer has left.
         problem = f"only {asked_of_origin} of {wrk.requests} answers can be the origin's"
     elif wrk.bytes < enough * SIZES[case.size]:
         problem = f"{wrk.bytes} bytes in {wrk.requests} answers: they are too small"
@@ -164,21 +170,23 @@ def _requests(folder: Path, case: Case, authority: str, cookies: Sequence[str]) 
 
 def _sample(url: str, file: Path, case: Case, origin: Application, seconds: int, meter: CpuMeter) -> Sample:
     before = origin.requests()
-    output = run_wrk(url, file, case.connections, seconds)
+    output = run_wrk(url, file, case.connections, seconds, case.pause_ms)
     reading = meter.read()
     wrk = parse_wrk(output)
     check(wrk, case, origin.requests() - before)
     return Sample(wrk, reading)
 
 
-def run_wrk(url: str, requests: Path, connections: int, seconds: int) -> str:
+def run_wrk(url: str, requests: Path, connections: int, seconds: int, pause_ms: int = 0) -> str:
     """
     Run wrk to its end.
 
     @param requests: a file of L{write_requests}.
+    @param pause_ms: of each connection, after an answer.
     @return: its output.
     """
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(SCRIPT), url, "--", str(requests)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(SCRIPT), url]
+    command += ["--", str(requests), str(pause_ms)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + _SLACK_SECONDS, check=False
     )

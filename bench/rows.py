@@ -30,6 +30,7 @@ def load_row(name: str, case: Case, runs: Sequence[Sample]) -> Values:
         "size": case.size,
         "connections": case.connections,
         "renewed": case.renewed,
+        "pause_ms": case.pause_ms,
         "runs": len(runs),
         "requests_per_second": rate.median,
         "requests_per_second_spread": rate.spread,

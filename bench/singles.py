@@ -67,7 +67,9 @@ SINGLES: Final[Mapping[str, Single]] = {
         "One edge and one connector with two applications of the same Apache, which differ in sign-on "
         "alone: one asks nobody, the other (mod_auth_gssapi, its replay cache off) wants a ticket with "
         "each request and proves itself. 100 users are at work, their tickets at hand: 1 KB, 64 "
-        "connections, medians of three runs in turns. Then 500 others make their first requests at once, "
+        "connections, medians of three runs in turns; first with all that each application takes, then with "
+        "pauses between requests, so that both are asked as often: what a request costs depends on how many "
+        "share the daemons' turns. Then 500 others make their first requests at once, "
         "at a connector that has just started, with the KDC 50 ms away and 100 requests a second without "
         "sign-on beside them. The domain (Samba) and Apache stand for other machines: their CPU is not "
         "counted, and they get what daemons and clients leave of this one (nice 19).",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -50,7 +50,13 @@ TOUCH_SECONDS: Final = 60.0
 """A session's use is told to the store at most this often."""
 
 MAXIMUM_FETCHES: Final = 1_000
-"""Records being read at once: more means that the store does not keep up."""
+"""Records that somebody waits for: more means that the store does not keep up."""
+
+FETCHES_AT_ONCE: Final = 8
+"""
+Records that the store is asked for: what it answers goes on in one turn of the reactor, with the requests
+that waited for it. When hundreds come whose sessions are not at hand, the others' requests pass in between.
+"""
 
 _FETCH_ATTEMPTS: Final = 3
 """A read that a new full read overtook is repeated; so often in a row is a store in trouble."""
@@ -101,6 +107,7 @@ class Sessions:
         self._memory = SessionMemory()
         self._opened = self._memory.opened
         self._fetching: SingleFlight[bool] = SingleFlight()
+        self._fetch_turns = DeferredSemaphore(FETCHES_AT_ONCE)
         self._ended: Listeners[str] = Listeners()
         self._follower = Follower(store, SESSIONS, clock, self._read, self._changed, self._memory.distrust)
         # By their leases: sessions whose use the store is about to hear of.
@@ -225,7 +232,7 @@ class Sessions:
 
     async def _fetch(self, session_id: str) -> bool:
         try:
-            item, reason = await self._load(session_id)
+            item, reason = await self._load_in_turn(session_id)
         except StoreError as error:
             raise StoreAway from error
         record = None if item is None else self._decoded(session_id, item)
@@ -234,6 +241,14 @@ class Sessions:
         elif session_id not in self._memory.ended:
             self._memory.keep(record, item.revision, self._now())
         return session_id in self._memory.sessions
+
+    async def _load_in_turn(self, session_id: str) -> tuple[Item | None, str]:
+        await self._ask(self._fetch_turns.acquire())
+        try:
+            return await self._load(session_id)
+        finally:
+            # In another turn of the reactor: where the store fails at once a thousand would call each other.
+            self._clock.callLater(0, self._fetch_turns.release)
 
     async def _load(self, session_id: str) -> tuple[Item | None, str]:
         """

@@ -27,9 +27,10 @@ CROWD = {
 }
 
 
-def row(name: str, edge: float, connector: float) -> dict[str, Any]:
+def row(name: str, edge: float, connector: float, pause_ms: int = 0) -> dict[str, Any]:
     """What one application costs."""
     return {
+        "pause_ms": pause_ms,
         "system": name,
         "cpu_us": edge + connector,
         "cpu_us_by_role": {"edge": edge, "connector": connector},
@@ -43,14 +44,16 @@ def row(name: str, edge: float, connector: float) -> dict[str, Any]:
 
 def costs(connector: float) -> dict[str, Any]:
     """With so many microseconds in the connector, where the application without sign-on takes 40."""
-    return cost([row("none", 60.0, 40.0), row("Kerberos", 70.0, connector)], Measured())
+    full = [row("none", 20.0, 20.0), row("Kerberos", 500.0, 500.0)]
+    calm = [row("none", 60.0, 40.0, 55), row("Kerberos", 70.0, connector, 40)]
+    return cost([*full, *calm], Measured())
 
 
 class CostTests(SynchronousTestCase):
     """What Kerberos adds to a request."""
 
     def test_allowed(self) -> None:
-        """The difference counts, edge and connector together; the limit itself is allowed."""
+        """The difference at one rate counts, edge and connector together; the limit itself is allowed."""
         found = costs(40.0 + ALLOWED_MICROSECONDS - 10.0)
         self.assertEqual((found["added_us"], found["reached"]), (ALLOWED_MICROSECONDS, True))
 
@@ -97,8 +100,9 @@ class TableTests(SynchronousTestCase):
         """Both applications, the crowd, and what was beside it; who was not answered is said."""
         text = "\n".join(lines({**costs(140.0), "crowd": CROWD}))
         for part in (
-            "| none | 100 | 60 | 40 | 1,000 | 2.0 | 9.0 | 2% |",
-            "| Kerberos | 210 | 70 | 140 |",
+            "| none | as many of both | 100 | 60 | 40 | 1,000 | 2.0 | 9.0 | 2% |",
+            "| Kerberos | as many of both | 210 | 70 | 140 |",
+            "| Kerberos | all that it takes | 1000 | 500 | 500 |",
             "adds 110 us: that is within the 200 us",
             "| 4 first requests at once | 2 of 4 | 1000.0 | 2000.0 | 2000.5 |",
             "Not answered rightly: 1 times 504, 1 times none.",

@@ -12,9 +12,17 @@ from appproxy.model.principal import Principal
 from appproxy.session import records
 from appproxy.session.memory import MAXIMUM_COOKIES, MAXIMUM_SESSIONS
 from appproxy.session.record import Tokens, decode_record, encode_record
-from appproxy.session.records import MAXIMUM_FETCHES, TOUCH_SECONDS, CookieProblem, NotHere, StoreAway
+from appproxy.session.records import (
+    FETCHES_AT_ONCE,
+    MAXIMUM_FETCHES,
+    TOUCH_SECONDS,
+    CookieProblem,
+    NotHere,
+    StoreAway,
+)
 from appproxy.store.istore import Put, StoreUnavailable
 from appproxy.store.keys import SESSIONS
+from appproxy.store.patience import ANSWER_SECONDS
 from tests.session.support import ADA, GRACE, WIKI_HOST, Edge, EdgeTestCase, ShortLives
 
 
@@ -198,7 +206,38 @@ class FirstSightTests(EdgeTestCase):
             self.edge.sessions.fetch(f"{number:032x}")
         self.failureResultOf(self.edge.sessions.fetch(self.session_id), StoreAway)
         self.edge.store.release()
+        self.pass_time(2)
         self.assertTrue(self.successResultOf(self.edge.sessions.fetch(self.session_id)))
+
+    def test_fetches_in_turn(self) -> None:
+        """The store is asked for a few records at a time; all are read in the end."""
+        self.edge.store.hold_answers()
+        before = len(self.edge.store.reads)
+        fetches = [self.edge.sessions.fetch(f"{number:032x}") for number in range(FETCHES_AT_ONCE * 3)]
+        self.assertEqual(len(self.edge.store.reads) - before, FETCHES_AT_ONCE)
+        self.edge.store.release()
+        self.pass_time(2)
+        for each in fetches:
+            self.assertFalse(self.successResultOf(each))
+
+    def test_fetches_wait_in_bounded_time(self) -> None:
+        """Where the store says nothing nobody waits longer for the others than for an answer of their own."""
+        self.edge.store.hold_answers()
+        fetches = [self.edge.sessions.fetch(f"{number:032x}") for number in range(FETCHES_AT_ONCE * 3)]
+        self.pass_time(2 * ANSWER_SECONDS)
+        for each in fetches:
+            self.failureResultOf(each, StoreAway)
+        self.edge.store.release()
+
+    def test_many_fail_at_once(self) -> None:
+        """A store that goes away fails all that wait, however many."""
+        self.edge.store.hold_answers()
+        fetches = [self.edge.sessions.fetch(f"{number:032x}") for number in range(MAXIMUM_FETCHES)]
+        self.edge.store.cut()
+        self.edge.store.release()
+        self.pass_time(2 * ANSWER_SECONDS)
+        for each in fetches:
+            self.failureResultOf(each, StoreAway)
 
     def test_store_away(self) -> None:
         """A first sight while the store is away cannot be told from no session."""

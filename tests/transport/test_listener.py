@@ -34,7 +34,6 @@ from appproxy.transport.limit import ALL, ConnectionLimit
 from appproxy.transport.listener import listen_plain
 from appproxy.transport.peeking import (
     HANDSHAKE_SECONDS,
-    TUNNEL_HANDSHAKES,
     HandshakeQueue,
     PeekingFactory,
     Route,
@@ -418,31 +417,34 @@ class QueueTests(SynchronousTestCase):
     """L{HandshakeQueue}."""
 
     def test_turns(self) -> None:
-        """In each turn a bounded number begins, in the order in which they came."""
+        """In each turn a bounded number begins, the first at once, in the order in which they came."""
         due: list[Callable[[], None]] = []
         clock: Any = SimpleNamespace(callLater=lambda _seconds, call: due.append(call))
-        begun, queue = list[int](), HandshakeQueue(clock)
-        for number in range(TUNNEL_HANDSHAKES * 2 + 1):
+        begun, queue = list[int](), HandshakeQueue(clock, 3)
+        for number in range(7):
             queue.enter(lambda number=number: begun.append(number))  # type: ignore[misc]
-        self.assertEqual(begun, [])
-        for count in (TUNNEL_HANDSHAKES, 2 * TUNNEL_HANDSHAKES, 2 * TUNNEL_HANDSHAKES + 1):
+        self.assertEqual(begun, [0, 1, 2])
+        for count in (6, 7, 7):
             (turn,) = due
             due.clear()
             turn()
             self.assertEqual(begun, list(range(count)))
         self.assertEqual(due, [])
+        queue.enter(lambda: begun.append(7))
+        self.assertEqual(begun[-1], 7)
 
     def test_left(self) -> None:
         """Who hung up meanwhile costs nothing."""
         clock, begun = Clock(), list[str]()
-        queue = HandshakeQueue(clock)
+        queue = HandshakeQueue(clock, 1)
 
         def gone() -> None:
             begun.append("gone")
 
+        queue.enter(lambda: begun.append("first"))
         queue.enter(gone)
         queue.enter(lambda: begun.append("there"))
         queue.leave(gone)
         queue.leave(gone)
         clock.advance(0)
-        self.assertEqual(begun, ["there"])
+        self.assertEqual(begun, ["first", "there"])
