@@ -133,19 +133,21 @@ class Traces:
         t, last = transaction, None
         for number, step in enumerate(t.steps):
             again = "stream opened" if number == 0 else "tried again"
-            yield _step("edge", last, f"{again} {self._through(step.connector)}")
+            yield _step("edge", last, f"{again} {self._through(step.connector, step.relay)}")
             detail = f": {step.detail}" if step.detail else ""
             yield _step("edge", step.after, f"given up there: {step.reason}{detail}")
             last = step.after
         if t.retries >= len(t.steps):
             again = "stream opened" if not t.steps else "tried again"
-            yield _step("edge", last, f"{again} {self._through(t.connector)}")
+            yield _step("edge", last, f"{again} {self._through(t.connector, t.relay)}")
 
-    def _through(self, name: str) -> str:
-        known = self._registry.current.get(name)
-        if known is not None and known.role == "relay":
-            return f"through relay {known.name}"
-        return f"to connector {name}"
+    def _through(self, connector: str, relay: str) -> str:
+        if not relay:
+            return f"to connector {connector}"
+        known = self._registry.current.get(relay)
+        named = f"through relay {relay if known is None else known.name}"
+        # Which connector it was only the relay knows.
+        return named if connector == relay else f"{named} to connector {connector}"
 
 
 def _began(told: tuple[str, _Told]) -> float:

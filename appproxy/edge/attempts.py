@@ -60,7 +60,9 @@ class Attempts:
         self._count += 1
         stay_with = self._client.bound_to(self._forward.view.group)
         stream, self._link = opener.open(self._request, handler, self._avoid, stay_with)
-        self._transaction.connector, self._transaction.tunnel = self._link.name, self._link.tunnel
+        link, transaction = self._link, self._transaction
+        transaction.connector, transaction.tunnel = link.name, link.tunnel
+        transaction.relay = link.name if link.is_relay else ""
         if binds_connection(self._head.blocks, AUTHORIZATION):
             self.bind()
         return stream

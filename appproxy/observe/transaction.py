@@ -94,12 +94,14 @@ class Step(NamedTuple):
     @ivar after: seconds from the request's beginning.
     @ivar connector: whose tunnel it was.
     @ivar detail: the connector's words.
+    @ivar relay: the id of the relay of its own through which it went; empty without one.
     """
 
     after: float
     connector: str
     reason: str
     detail: str
+    relay: str = ""
 
 
 NO_STEPS: Final[tuple[Step, ...]] = ()
@@ -120,6 +122,7 @@ class Transaction:
     @ivar protocol: C{http/1.1}, C{h2} or C{websocket}.
     @ivar bytes_in: body bytes from the client; C{bytes_out}: to it.
     @ivar duration: seconds to the last byte; C{first_byte}: to the first one of the answer.
+    @ivar relay: the id of the relay of its own that it went through; for a trace, not for the log.
     @ivar steps: attempts that failed; for a trace, not for the log.
     @ivar tunnel: the number of the tunnel that it went through last.
     @ivar connector_time: seconds at the connector until the head of the answer, or until it gave up;
@@ -143,6 +146,7 @@ class Transaction:
         "method",
         "protocol",
         "reason",
+        "relay",
         "retries",
         "session",
         "sso_mode",
@@ -175,7 +179,7 @@ class Transaction:
         self.user_agent = user_agent
         self.protocol = "http/1.1"
         self.application = self.user = self.session = ""
-        self.connector = self.connector_group = self.tunnel = ""
+        self.connector = self.connector_group = self.relay = self.tunnel = ""
         self.error = self.reason = self.sso_mode = ""
         self.steps = NO_STEPS
         self.status = self.bytes_in = self.bytes_out = self.retries = 0
@@ -187,7 +191,7 @@ class Transaction:
 
         @param at: seconds since the epoch.
         """
-        self.steps = (*self.steps, Step(at - self.started, self.connector, reason, detail))
+        self.steps = (*self.steps, Step(at - self.started, self.connector, reason, detail, self.relay))
 
     def forget_times(self) -> None:
         """They were of an attempt that is followed by another one."""

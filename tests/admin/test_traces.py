@@ -112,8 +112,22 @@ class TracesTests(EdgeTestCase):
         relay = Connector(name="relay-dmz", role="relay")
         value = encode_document(relay.model_dump(mode="json"))
         self.successResultOf(self.store.transact(puts=[Put(CONNECTORS + "r1", value)]))
-        self.made.connector = "r1"
+        self.made.connector = self.made.relay = "r1"
         self.assertIn(("edge", None, "stream opened through relay relay-dmz"), self.lines())
+
+    def test_relay_names_connector(self) -> None:
+        """Both are named once the relay has said which connector it was, of each attempt."""
+        self.made.relay, self.made.connector = "r1", "cork"
+        self.made.attempt_failed(self.made.started + 0.1, "draining", "")
+        self.made.relay, self.made.retries = "r2", 1
+        through = [what for _, _, what in self.lines() if "relay" in what]
+        self.assertEqual(
+            through,
+            [
+                "stream opened through relay r1 to connector cork",
+                "tried again through relay r2 to connector cork",
+            ],
+        )
 
     def test_connector_away(self) -> None:
         """A connector that cannot be asked is named, if no other one knows the request."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appproxy.httpwire.errors import BadMessage
-from appproxy.httpwire.paths import canonical_path
+from appproxy.httpwire.paths import canonical_path, loose_path
 from tests.corpus.cases import PATHS
 from tests.integration.support.attacked import SIGN_ON, AttackTestCase, attacked
 from tests.integration.support.attacker import Answer, Headers, Pairs, Wire
@@ -85,7 +85,9 @@ def policy_path(target: bytes) -> str | None:
         path = canonical_path(target)
     except BadMessage:
         return None
-    return None if path.ambiguous else path.path
+    if path.ambiguous or (is_private(loose_path(path.path)) and not is_private(path.path)):
+        return None
+    return path.path
 
 
 def is_private(path: str) -> bool:
