@@ -41,6 +41,9 @@ That begin in one turn, of all others: some 0.4 ms each. So few, because a turn 
 five hundred come at once, whoever is signed in already waits for these to be read, and not to be answered.
 """
 
+WAITING_BYTES: Final = client_hello.MAXIMUM_SIZE + 32 * 1024
+"""Of one whose handshake waits for its turn: a ClientHello, and more early data than browsers send."""
+
 _HTTP_REQUEST: Final = re.compile(rb"[A-Z_-]{1,24}(?: |\Z)")
 _HTTP_ANSWER_TEXT: Final = b"This port speaks HTTPS: write https:// in front of the address.\n"
 _HTTP_ANSWER: Final = (
@@ -186,11 +189,13 @@ class PeekingProtocol(Protocol):
         """Collect until the ClientHello is whole."""
         if self._refused:
             return
-        if self._begin is not None:
-            # It waits for its turn, and nobody says more before the server's answer.
-            self.transport.abortConnection()
-            return
         self._received += data
+        if self._begin is not None:
+            # It waits for its turn. More comes from who offers early data of an earlier server (RFC 8446,
+            # section 4.2.10), which TLS will skip.
+            if len(self._received) > WAITING_BYTES:
+                self.transport.abortConnection()
+            return
         hello = client_hello.read(self._received)
         if hello is NEED_MORE:
             return

@@ -33,7 +33,9 @@ from appproxy.transport.layers import tls_layer
 from appproxy.transport.limit import ALL, ConnectionLimit
 from appproxy.transport.listener import listen_plain
 from appproxy.transport.peeking import (
+    CLIENT_HANDSHAKES,
     HANDSHAKE_SECONDS,
+    WAITING_BYTES,
     HandshakeQueue,
     PeekingFactory,
     Route,
@@ -345,6 +347,32 @@ class LimitTests(LoopbackTestCase):
             self.assertEqual(factory.limit.active, 0)
             self.assertEqual(clock.getDelayedCalls(), [])
         self.assertEqual(built, [])
+
+    def test_says_more_while_it_waits(self) -> None:
+        """Who waits for the turn of its handshake may say more; who says too much is cut off."""
+        clock, context = Clock(), server_context(WEB_CHAIN, WEB_CERTIFICATE.private_key_pem.bytes())
+        tls = tls_layer(self.tls_transport, clock)
+        route = Route(context, lambda hello: Recorder())
+        factory = PeekingFactory(lambda *_: route, clock, tls, ConnectionLimit(clock))
+
+        def client() -> tuple[IProtocol, StringTransport]:
+            transport = StringTransport()
+            protocol = factory.buildProtocol(transport.getPeer())
+            assert protocol is not None
+            protocol.makeConnection(transport)
+            protocol.dataReceived(HELLO)
+            return protocol, transport
+
+        for _ in range(CLIENT_HANDSHAKES):
+            client()
+        (patient, waits), (chatty, gone) = client(), client()
+        patient.dataReceived(b"\x17\x03\x03\x00\x01x")
+        for _ in range(4):
+            chatty.dataReceived(bytes(WAITING_BYTES // 4))
+        self.assertEqual((waits.disconnected, gone.disconnected), (False, True))
+        self.assertEqual(waits.value(), b"")
+        clock.advance(0)
+        self.assertNotEqual(waits.value(), b"")
 
 
 class FastWebTests(FastLayer, WebTests):
