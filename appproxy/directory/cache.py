@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class _Remembered(Generic[T]):
-    value: T
-    until: float
+    __slots__ = ("until", "value")
+
+    def __init__(self, value: T, until: float) -> None:
+        self.value = value
+        self.until = until
 
 
 class AnswerCache(Generic[T]):

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from appproxy.directory.values import sid_bytes
 
@@ -21,7 +20,7 @@ _PEOPLE: Final = "(sAMAccountType=805306368)"
 GUID_BYTES: Final = 16
 
 
-class IdentityKind(Enum):
+class IdentityKind(StrEnum):
     """What a user is looked up by."""
 
     USER_PRINCIPAL_NAME = "userPrincipalName"
@@ -30,8 +29,7 @@ class IdentityKind(Enum):
     SID = "objectSid"
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """
     A user, as somebody else names them.
 

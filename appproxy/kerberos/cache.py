@@ -5,7 +5,6 @@ Users' tickets, kept for a while.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
 _T = TypeVar("_T")
@@ -32,22 +31,27 @@ class TicketKey(NamedTuple):
     spn: str
 
 
-class Times(NamedTuple):
+class Times:
     """
     @ivar even: seconds of a clock that nobody sets (the reactor's).
     @ivar system: the system's clock, which libkrb5 reads.
     """
 
-    even: float
-    system: float
+    __slots__ = ("even", "system")
+
+    def __init__(self, even: float, system: float) -> None:
+        self.even = even
+        self.system = system
 
 
-@dataclass(slots=True)
 class _Kept(Generic[_T]):
-    account: str
-    ticket: _T
-    drop_at: float
-    ends_at: float
+    __slots__ = ("account", "drop_at", "ends_at", "ticket")
+
+    def __init__(self, account: str, ticket: _T, drop_at: float, ends_at: float) -> None:
+        self.account = account
+        self.ticket = ticket
+        self.drop_at = drop_at
+        self.ends_at = ends_at
 
 
 class TicketCache(Generic[_T]):

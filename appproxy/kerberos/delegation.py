@@ -2,9 +2,7 @@
 Tickets for users with the connector's own key: S4U2Self and S4U2Proxy ([MS-SFU]) by MIT's GSSAPI.
 
 A L{Delegator} asks the KDC: its methods may block for half a minute, and belong in a thread (gssapi
-lets go of Python's lock meanwhile). A L{ServiceTicket} and a L{Negotiation} ask nobody.
-
-Only the krb5 mechanism is asked for, and wrapped by L{appproxy.kerberos.spnego}.
+lets go of Python's lock meanwhile).
 """
 
 from __future__ import annotations
@@ -16,38 +14,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, cast
+from typing import Final
 
 import gssapi
-from gssapi.raw.message import verify_mic
 from gssapi.raw.misc import GSSError
-from gssapi.raw.named_tuples import InitSecContextResult
-from gssapi.raw.sec_contexts import SecurityContext, init_sec_context
+from gssapi.raw.sec_contexts import init_sec_context
 
-from appproxy.kerberos.causes import (
-    STALE_OWN_TICKET,
-    Cause,
-    KerberosError,
-    Progress,
-    Stage,
-    cause_of,
-)
+from appproxy.kerberos.causes import STALE_OWN_TICKET, Cause, KerberosError, Progress, Stage
 from appproxy.kerberos.keytab import check_keytab
-from appproxy.kerberos.negotiate import TokenWriter, read_challenges, write_token
+from appproxy.kerberos.library_errors import error_of, refuse
+from appproxy.kerberos.negotiate import write_token
 from appproxy.kerberos.one_ticket import only_ticket
-from appproxy.kerberos.spnego import (
-    MECHANISMS,
-    SpnegoError,
-    State,
-    is_response,
-    read_response,
-    wrap,
-)
+from appproxy.kerberos.service_ticket import KRB5, ServiceTicket
+from appproxy.kerberos.spnego import wrap
 from appproxy.model.service_name import check_realm
 
-KRB5: Final = gssapi.MechType.kerberos
 PRINCIPAL: Final = gssapi.NameType.kerberos_principal
-MUTUAL: Final = (gssapi.RequirementFlag.mutual_authentication,)
 ONE_SIDED: Final = (gssapi.RequirementFlag.replay_detection,)
 """The other side proves nothing. Without any flag the library asks for a proof."""
 
@@ -138,7 +120,7 @@ class Delegator:
             credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[KRB5], store=store)
             lifetime = credentials.lifetime or 0
         except GSSError as error:
-            refused = _error(Stage.own_ticket, error)
+            refused = error_of(Stage.own_ticket, error)
             if refused.cause is Cause.keytab_stale:
                 self._refused = _RefusedKeytab(mark, self._now() + REFUSED_SECONDS, refused)
             raise refused from None
@@ -169,7 +151,7 @@ class Delegator:
         try:
             begun = init_sec_context(gssapi.Name(service, PRINCIPAL), own, mech=KRB5, flags=ONE_SIDED)
         except GSSError as error:
-            _refuse(Stage.outbound_proxy, error)
+            refuse(Stage.outbound_proxy, error)
         return write_token(wrap(begun.token or b""))
 
     def impersonate(self, principal: str) -> gssapi.Credentials:
@@ -184,7 +166,7 @@ class Delegator:
         try:
             return credentials.impersonate(gssapi.Name(principal, PRINCIPAL), usage="initiate", mechs=[KRB5])
         except GSSError as error:
-            _refuse(Stage.s4u2self, error)
+            refuse(Stage.s4u2self, error)
 
     def service_ticket(self, user: gssapi.Credentials, service: str) -> ServiceTicket:
         """
@@ -201,8 +183,9 @@ class Delegator:
             # The token goes nowhere: it is made so that the KDC is asked now, and for the ticket's end.
             begun = ticket.step(None, None)
         except GSSError as error:
-            _refuse(Stage.s4u2proxy, error)
-        return ServiceTicket(_alone(user, service), name, self._now() + begun.lifetime)
+            refuse(Stage.s4u2proxy, error)
+        alone = _alone(user, service)
+        return ServiceTicket(alone or user, name, self._now() + begun.lifetime, alone is not None)
 
     def ticket(self, principal: str, service: str, progress: Progress) -> ServiceTicket:
         """
@@ -249,119 +232,12 @@ class Delegator:
         return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-class ServiceTicket:
+def _alone(user: gssapi.Credentials, service: str) -> gssapi.Credentials | None:
     """
-    One user's ticket to one application. It is never shared by users, and used by one thread at a time.
-
-    gssapi's lower layer is used here, which costs a third less than the upper one with each request.
-
-    @ivar ends_at: by the system's clock.
-    """
-
-    __slots__ = ("_name", "_user", "_writer", "ends_at")
-
-    def __init__(self, user: gssapi.Credentials, name: gssapi.Name, ends_at: float) -> None:
-        self._user = user
-        self._name = name
-        self._writer = TokenWriter(wrapped=True)
-        self.ends_at = ends_at
-
-    def negotiate(self, wrapped: bool) -> Negotiation:
-        """
-        Begin one request's authentication. The ticket is at hand, so no KDC is asked as long as it is valid.
-
-        @param wrapped: in SPNEGO; else the bare Kerberos token.
-        @raise KerberosError: if libkrb5 cannot use it.
-        """
-        try:
-            begun = self.step(None, None)
-        except GSSError as error:
-            _refuse(Stage.s4u2proxy, error)
-        if self._writer.wrapped is not wrapped:
-            self._writer = TokenWriter(wrapped)
-        return Negotiation(self, begun.context, self._writer.write(begun.token or b""))
-
-    def step(self, context: SecurityContext | None, token: bytes | None) -> InitSecContextResult:
-        """
-        The first step of an exchange, or the one that follows the application's token.
-
-        @raise GSSError: if libkrb5 refuses.
-        """
-        return init_sec_context(
-            self._name, self._user, context=context, mech=KRB5, flags=MUTUAL, input_token=token
-        )
-
-
-class Negotiation:
-    """
-    One request's authentication. Its token is good for that request alone: acceptors remember tokens.
-
-    @ivar token: what follows C{Negotiate } in C{Authorization}.
-    """
-
-    __slots__ = ("_context", "_ticket", "token")
-
-    def __init__(self, ticket: ServiceTicket, context: SecurityContext, token: bytes) -> None:
-        self._ticket = ticket
-        self._context = context
-        self.token = token
-
-    def verify(self, *challenges: bytes) -> None:
-        """
-        Let the application prove that it has the service's key.
-
-        @param challenges: the values of the answer's C{WWW-Authenticate} headers.
-        @raise KerberosError: of L{Stage.mutual}: if it does not, or says why it refused.
-        """
-        try:
-            reply = read_challenges(challenges)
-            if not reply:
-                raise KerberosError(Stage.mutual, Cause.reply_missing)
-            self._verify(reply)
-        except SpnegoError as error:
-            raise KerberosError(Stage.mutual, Cause.reply_malformed, str(error)) from None
-        except GSSError as error:
-            _refuse(Stage.mutual, error)
-
-    def _verify(self, reply: bytes) -> None:
-        mic = b""
-        if is_response(reply):
-            response = read_response(reply)
-            if not response.is_kerberos:
-                raise KerberosError(Stage.mutual, Cause.wrong_mechanism)
-            if response.state is State.reject and not response.token:
-                raise KerberosError(Stage.mutual, Cause.rejected)
-            if not response.token:
-                raise KerberosError(Stage.mutual, Cause.reply_missing, "the answer has no token")
-            # Windows may repeat the token there, which signs nothing ([MS-SPNG]).
-            reply, mic = response.token, response.mic if response.mic != response.token else b""
-        if self._ticket.step(self._context, reply).more_steps:
-            raise KerberosError(Stage.mutual, Cause.reply_malformed, "the exchange is not complete")
-        if mic:
-            verify_mic(cast(gssapi.SecurityContext, self._context), MECHANISMS, mic)
-
-
-def _alone(user: gssapi.Credentials, service: str) -> gssapi.Credentials:
-    """
-    A user's credentials with nothing but the ticket to a service; as they were where the library writes them
-    in another form, which costs time and memory and changes nothing else.
+    A user's credentials with nothing but the ticket to a service; L{None} where the library writes them in
+    another form.
     """
     try:
         return gssapi.Credentials(token=only_ticket(user.export(), service))
     except (ValueError, GSSError, NotImplementedError):
-        return user
-
-
-def _refuse(stage: Stage, error: GSSError) -> NoReturn:
-    raise _error(stage, error) from None
-
-
-def _error(stage: Stage, error: GSSError) -> KerberosError:
-    cause = cause_of(stage, error.maj_code, error.min_code)
-    # What the library says of the error, without the number of GSSAPI's own that goes before.
-    words = str(error).rpartition("): ")[2]
-    return KerberosError(stage, cause, f"{words}, {_signed(error.min_code)}")
-
-
-def _signed(minor: int) -> int:
-    return minor - (1 << 32) if minor >= 1 << 31 else minor
+        return None

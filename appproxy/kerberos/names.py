@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from appproxy.model.service_name import NameRefused, check_realm
 from appproxy.model.sign_on import LoginIdentity
 
 
-class LookUpKind(Enum):
+class LookUpKind(StrEnum):
     """By what the directory is asked."""
 
     user_principal_name = "user_principal_name"

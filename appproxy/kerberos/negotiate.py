@@ -5,7 +5,7 @@ The C{Negotiate} scheme (RFC 4559) in C{Authorization} and C{WWW-Authenticate}. 
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -33,7 +33,7 @@ _MAXIMUM_TEXT: Final = (MAXIMUM_TOKEN_BYTES + 2) // 3 * 4
 
 def write_token(token: bytes) -> bytes:
     """What follows C{Negotiate } in a header."""
-    return b64encode(token)
+    return b2a_base64(token, newline=False)
 
 
 class TokenWriter:
@@ -61,9 +61,9 @@ class TokenWriter:
         """
         if len(token) == self._size and token.startswith(self._head):
             self._last = b""
-            return self._text + b64encode(token[len(self._head) :])
+            return self._text + b2a_base64(token[len(self._head) :], newline=False)
         whole = wrap(token) if self.wrapped else token
-        text = b64encode(whole)
+        text = b2a_base64(whole, newline=False)
         self._learn(token, text, len(whole) - len(token))
         return text
 
@@ -122,6 +122,6 @@ def _read_token(text: bytes) -> bytes:
     if len(text) > _MAXIMUM_TEXT:
         raise SpnegoError(f"the token is over {MAXIMUM_TOKEN_BYTES} bytes")
     try:
-        return b64decode(text, validate=True)
+        return a2b_base64(text, strict_mode=True)
     except ValueError:
         raise SpnegoError("the token is not Base64") from None

@@ -18,11 +18,13 @@ from twisted.python.failure import Failure
 from appproxy.kerberos.breaker import Breakers
 from appproxy.kerberos.cache import TicketCache, TicketKey, Times
 from appproxy.kerberos.causes import KDC_SILENT, Cause, KerberosError, Progress, Stage
+from appproxy.kerberos.negotiation import Negotiation, Ticket
 from appproxy.threads.errors import Overloaded
 from appproxy.threads.pool import FairPool
 
 if TYPE_CHECKING:
-    from appproxy.kerberos.delegation import Delegator, Negotiation, ServiceTicket
+    # Which needs the optional library.
+    from appproxy.kerberos.delegation import Delegator
 
     _Waiter = tuple[Deferred[Negotiation], "TokenForm"]
 
@@ -99,7 +101,7 @@ class _Flight:
         self.wanted = True
         self.waiting: list[_Waiter] = []
         self.timer: IDelayedCall | None = None
-        self.call: Deferred[ServiceTicket] | None = None
+        self.call: Deferred[Ticket] | None = None
 
     def take_waiting(self) -> list[_Waiter]:
         """Those who wait; they are to be told now."""
@@ -138,15 +140,14 @@ class Tickets:
         self._clock = clock
         self._now = now
         self._settings = settings or TicketSettings()
-        self._cache: TicketCache[ServiceTicket] = TicketCache(
-            self._settings.size, self._settings.keep_seconds
-        )
+        self._cache: TicketCache[Ticket] = TicketCache(self._settings.size, self._settings.keep_seconds)
         # Those that somebody may still join; and all whose call has not come back, late ones included.
         self._flights: dict[tuple[TicketKey, str], _Flight] = {}
         self._under_way: dict[_Flight, None] = {}
         self._breakers: Breakers[_Flight] = Breakers()
         self._sweeper: IDelayedCall | None = None
         self._closed = False
+        self._told_of_form = False
         self.hits = 0
         self.misses = 0
         self.failures: dict[Cause, int] = dict.fromkeys(Cause, 0)
@@ -161,27 +162,38 @@ class Tickets:
         """How many realms have missed the deadline and not answered since."""
         return len(self._breakers)
 
+    def at_hand(self, key: TicketKey, account: str, form: TokenForm) -> Negotiation | None:
+        """
+        Authentication for one request, if the ticket for it is at hand: without a thread or the network.
+
+        @param key: whose, and for which service: C{HTTP/host}, or C{HTTP/host@REALM} in another realm.
+        @param account: C{sAMAccountName@REALM}, as the directory says.
+        """
+        ticket = self._cache.get(key, account, self._times())
+        if ticket is None:
+            return None
+        try:
+            negotiation = ticket.negotiate(form is TokenForm.spnego)
+        except KerberosError:
+            # It is of no use, whatever the reason: get another one.
+            self._cache.drop(key)
+            return None
+        self.hits += 1
+        return negotiation
+
     def negotiation(
         self, key: TicketKey, account: str, form: TokenForm
     ) -> Negotiation | Deferred[Negotiation]:
         """
         Authentication for one request.
 
-        @param key: whose, and for which service: C{HTTP/host}, or C{HTTP/host@REALM} in another realm.
-        @param account: C{sAMAccountName@REALM}, as the directory says.
-        @return: at once, without a thread or the network, if the ticket is at hand.
+        @param key: as for L{at_hand}.
+        @return: at once if the ticket is at hand.
         @raise KerberosError: (as a failure) at which step it failed, and why.
         """
-        ticket = self._cache.get(key, account, self._times())
-        if ticket is not None:
-            try:
-                negotiation = ticket.negotiate(form is TokenForm.spnego)
-            except KerberosError:
-                # It is of no use, whatever the reason: get another one.
-                self._cache.drop(key)
-            else:
-                self.hits += 1
-                return negotiation
+        negotiation = self.at_hand(key, account, form)
+        if negotiation is not None:
+            return negotiation
         self.misses += 1
         return self._wait_for_ticket(key, account, form)
 
@@ -339,7 +351,7 @@ class Tickets:
         for waiter, _ in waiting:
             waiter.errback(error)
 
-    def _got(self, ticket: ServiceTicket, flight: _Flight) -> None:
+    def _got(self, ticket: Ticket, flight: _Flight) -> None:
         del self._under_way[flight]
         self._answered(flight)
         self._land(flight)
@@ -379,7 +391,14 @@ class Tickets:
         if was_open:
             _log.info("A KDC of {realm} answers again.", realm=flight.lane)
 
-    def _keep(self, flight: _Flight, ticket: ServiceTicket) -> None:
+    def _keep(self, flight: _Flight, ticket: Ticket) -> None:
+        if not ticket.alone and not self._told_of_form:
+            self._told_of_form = True
+            _log.warn(
+                "This libkrb5 writes tickets in another form than is known here: users' credentials are kept"
+                " whole, which takes more memory and time, and may have it ask a KDC where it should not.",
+                fault="ours",
+            )
         self._cache.put(flight.key, flight.account, ticket, ticket.ends_at, self._times())
         if self._sweeper is None and self._cache:
             self._sweeper = self._clock.callLater(SWEEP_SECONDS, self._sweep)

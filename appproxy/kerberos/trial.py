@@ -18,7 +18,8 @@ from appproxy.threads.pool import FairPool
 if TYPE_CHECKING:
     import gssapi
 
-    from appproxy.kerberos.delegation import Delegator, ServiceTicket
+    from appproxy.kerberos.delegation import Delegator
+    from appproxy.kerberos.service_ticket import ServiceTicket
 
 _T = TypeVar("_T")
 

@@ -6,7 +6,7 @@ the user's name (Kerberos constrained delegation).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -17,11 +17,12 @@ from appproxy.httpwire.field import Fields
 from appproxy.kerberos.advice import advise
 from appproxy.kerberos.bad_option import explain_bad_option
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
-from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
+from appproxy.kerberos.negotiation import Negotiation
+from appproxy.kerberos.tickets import TicketKey, TokenForm
 from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
 from appproxy.model.service_name import NameRefused, Service, concrete, parse_service, permits
-from appproxy.model.sign_on import KerberosSignOn
+from appproxy.model.sign_on import KerberosSignOn, LoginIdentity
 from appproxy.sso.errors import SignOnError
 from appproxy.sso.kerberos_accounts import Accounts, kerberos_name
 from appproxy.sso.kerberos_advice import remedy_of
@@ -30,9 +31,23 @@ from appproxy.sso.kerberos_errors import of_kerberos
 from appproxy.sso.kerberos_steps import Steps
 from appproxy.sso.sign_on import Attempt, SignOn, Step
 
-if TYPE_CHECKING:
-    # Which needs the optional library.
-    from appproxy.kerberos.delegation import Negotiation
+
+class UserTickets(Protocol):
+    """As L{appproxy.kerberos.tickets.Tickets}."""
+
+    def at_hand(self, key: TicketKey, account: str, form: TokenForm) -> Negotiation | None:
+        """A token, if the ticket is at hand."""
+
+    def negotiation(
+        self, key: TicketKey, account: str, form: TokenForm
+    ) -> Negotiation | Deferred[Negotiation]:
+        """A token."""
+
+    def replace(self, issuer: str, subject: str, spn: str) -> bool:
+        """An application has not taken the ticket."""
+
+    def forget(self, issuer: str, subject: str) -> None:
+        """Drop a user's tickets."""
 
 
 class Kerberos:
@@ -43,7 +58,7 @@ class Kerberos:
     def __init__(
         self,
         directory: Directory,
-        tickets: Tickets,
+        tickets: UserTickets,
         trial: Trial,
         accounts: Accounts,
         principal: str,
@@ -120,6 +135,7 @@ class KerberosMode(SignOn):
         self.may_prove = settings.mutual_authentication != "off"
         self.after_401 = settings.send == "after_401"
         self._form = TokenForm(settings.token)
+        self._login_identity: LoginIdentity = settings.login_identity
         self._spn = str(service)
 
     def headers(self, principal: Principal | None) -> Fields:
@@ -136,19 +152,27 @@ class KerberosMode(SignOn):
         """See L{SignOn.explain}."""
         return Deferred.fromCoroutine(Steps(self, principal).run())
 
-    def negotiation(self, principal: Principal) -> Negotiation | Deferred[Negotiation]:
+    def at_hand(self, principal: Principal) -> Negotiation | None:
         """
-        A token for one request: at once if the user's account and ticket are remembered.
+        A token for one request, if the user's account and ticket are remembered.
 
-        @raise SignOnError: (or a failure) if there is none.
+        @raise SignOnError: if the user may not be signed on.
         """
-        account = self.means.accounts.find(principal, self.settings.login_identity)
-        if isinstance(account, Deferred):
-            return Deferred.fromCoroutine(self._slowly(principal, account))
-        negotiation = self._ticket(principal, account)
-        if isinstance(negotiation, Deferred):
-            return Deferred.fromCoroutine(self._got(negotiation, account))
-        return negotiation
+        account = self.means.accounts.remembered(principal, self._login_identity)
+        if account is None:
+            return None
+        key = TicketKey(principal.issuer, principal.subject, account.sid, self._spn)
+        return self.means.tickets.at_hand(key, kerberos_name(account), self._form)
+
+    def negotiation(self, principal: Principal) -> Deferred[Negotiation]:
+        """
+        A token for one request, whatever has to be asked for it.
+
+        @return: fails with L{SignOnError} if there is none.
+        @raise SignOnError: if the user has no such name.
+        """
+        finding = self.means.accounts.find(principal, self._login_identity)
+        return Deferred.fromCoroutine(self._negotiation(principal, finding))
 
     def advise(self, problem: SignOnError) -> str:
         """See L{SignOn.advise}."""
@@ -163,20 +187,20 @@ class KerberosMode(SignOn):
         """The application does not take the user's ticket: whether another one may help."""
         return self.means.tickets.replace(principal.issuer, principal.subject, self._spn)
 
-    def _ticket(self, principal: Principal, account: Account) -> Negotiation | Deferred[Negotiation]:
-        key = TicketKey(principal.issuer, principal.subject, account.sid, self._spn)
-        return self.means.tickets.negotiation(key, kerberos_name(account), self._form)
-
-    async def _slowly(self, principal: Principal, finding: Deferred[Account]) -> Negotiation:
+    async def _negotiation(self, principal: Principal, finding: Deferred[Account]) -> Negotiation:
         account = await finding
-        negotiation = self._ticket(principal, account)
+        key = TicketKey(principal.issuer, principal.subject, account.sid, self._spn)
+        negotiation = self.means.tickets.negotiation(key, kerberos_name(account), self._form)
         return await self._got(negotiation, account) if isinstance(negotiation, Deferred) else negotiation
 
     async def _got(self, waiting: Deferred[Negotiation], account: Account) -> Negotiation:
         try:
             return await waiting
         except KerberosError as error:
-            raise of_kerberos(await self.means.explained(error, account, self.service)) from error
-        except CancelledError as error:
+            problem = of_kerberos(await self.means.explained(error, account, self.service))
+            # Compiled, C{raise ... from} would forget it, and with it the advice.
+            problem.__cause__ = error
+            raise problem  # noqa: B904
+        except CancelledError:
             # The user may have several sessions; what they have of tickets goes with the first that ends.
-            raise SignOnError("a session of this user's ended", "sso_unavailable", "forgotten") from error
+            raise SignOnError("a session of this user's ended", "sso_unavailable", "forgotten") from None

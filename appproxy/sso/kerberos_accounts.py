@@ -5,7 +5,7 @@ Whose ticket it is: from the signed-in user to their account in the directory, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -22,6 +22,8 @@ from appproxy.sso.kerberos_errors import of_directory
 
 NEVER_KEPT_SECONDS: Final = 300.0
 """How long the names of C{never_impersonate} stand for the same accounts and groups; those change rarely."""
+
+_T = TypeVar("_T")
 
 _KINDS: Final = {
     LookUpKind.user_principal_name: IdentityKind.USER_PRINCIPAL_NAME,
@@ -57,18 +59,32 @@ class Accounts:
         self._never: frozenset[str] = frozenset()
         self._never_until = 0.0 if self._names else float("inf")
 
-    def find(self, principal: Principal, login_identity: LoginIdentity) -> Account | Deferred[Account]:
+    def remembered(self, principal: Principal, login_identity: LoginIdentity) -> Account | None:
         """
-        The account, if this user may be signed on: at once if all is remembered.
+        The account, if this user may be signed on and all is remembered.
 
-        @raise SignOnError: (or a failure) if there is none, or it may not.
+        @raise SignOnError: if there is no such name, or the user may not.
+        """
+        if self.seconds() >= self._never_until:
+            return None
+        asked = look_up(principal, login_identity)
+        found = self._directory.remembered(_identity(asked))
+        if found is not None:
+            self._check(asked, found)
+        return found
+
+    def find(self, principal: Principal, login_identity: LoginIdentity) -> Deferred[Account]:
+        """
+        The account, if this user may be signed on.
+
+        @return: fails with L{SignOnError} if there is none, or it may not.
+        @raise SignOnError: if there is no such name.
         """
         asked = look_up(principal, login_identity)
+        # Asked for first: behind a crowd's accounts it would have all of them wait for the last one.
+        learning = self._learn() if self.seconds() >= self._never_until else None
         found = self._directory.find(_identity(asked))
-        if isinstance(found, Deferred) or self.seconds() >= self._never_until:
-            return Deferred.fromCoroutine(self._slowly(asked, found))
-        self._check(asked, found)
-        return found
+        return Deferred.fromCoroutine(self._slowly(asked, found, learning))
 
     def fresh(self, asked: LookUp) -> Deferred[Account]:
         """
@@ -86,19 +102,28 @@ class Accounts:
         @raise SignOnError: if they cannot be told: then nobody is.
         """
         if self.seconds() >= self._never_until:
-            try:
-                self._never = await self._directory.group_sids(self._names)
-            except DirectoryError as error:
-                raise of_directory(error) from error
-            self._never_until = self.seconds() + NEVER_KEPT_SECONDS
+            await _told(self._learn())
         return self._never
 
-    async def _slowly(self, asked: LookUp, finding: Account | Deferred[Account]) -> Account:
+    def _learn(self) -> Deferred[None]:
+        return self._directory.group_sids(self._names).addCallback(self._keep)
+
+    def _keep(self, never: frozenset[str]) -> None:
+        self._never = never
+        self._never_until = self.seconds() + NEVER_KEPT_SECONDS
+
+    async def _slowly(
+        self, asked: LookUp, finding: Account | Deferred[Account], learning: Deferred[None] | None
+    ) -> Account:
         try:
-            found = await finding if isinstance(finding, Deferred) else finding
-        except DirectoryError as error:
-            raise of_directory(error) from error
-        await self.never_impersonated()
+            found = await _told(finding) if isinstance(finding, Deferred) else finding
+        except BaseException:
+            if learning is not None:
+                # One reason is enough.
+                learning.addErrback(lambda _: None)
+            raise
+        if learning is not None:
+            await _told(learning)
         self._check(asked, found)
         return found
 
@@ -152,6 +177,17 @@ def refusal(asked: LookUp, found: Account, never: frozenset[str], now: float) ->
     if found.expired_at(now):
         return _refused("account_expired", "the account has expired")
     return None
+
+
+async def _told(asked: Deferred[_T]) -> _T:
+    """What the directory answers."""
+    try:
+        return await asked
+    except DirectoryError as error:
+        problem = of_directory(error)
+        # Compiled, C{raise ... from} would forget it.
+        problem.__cause__ = error
+        raise problem  # noqa: B904
 
 
 def _identity(asked: LookUp) -> Identity:

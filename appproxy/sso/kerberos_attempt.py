@@ -14,14 +14,13 @@ from appproxy.httpwire.field import Field, Fields
 from appproxy.httpwire.names import WWW_AUTHENTICATE, name_of
 from appproxy.kerberos.causes import KerberosError
 from appproxy.kerberos.negotiate import read_challenges
+from appproxy.kerberos.negotiation import Negotiation
 from appproxy.kerberos.spnego import SpnegoError
 from appproxy.model.principal import Principal
 from appproxy.sso.kerberos_errors import of_kerberos
 from appproxy.sso.sign_on import Attempt
 
 if TYPE_CHECKING:
-    # Which needs the optional library.
-    from appproxy.kerberos.delegation import Negotiation
     from appproxy.sso.kerberos import KerberosMode
 
 _log: Final = Logger(__name__)
@@ -56,9 +55,9 @@ class KerberosAttempt(Attempt):
         if self._waits_for_401:
             self.headers = []
             return None
-        negotiation = self._mode.negotiation(self._principal)
-        if isinstance(negotiation, Deferred):
-            return negotiation.addCallback(self._take)
+        negotiation = self._mode.at_hand(self._principal)
+        if negotiation is None:
+            return self._mode.negotiation(self._principal).addCallback(self._take)
         self._take(negotiation)
         return None
 

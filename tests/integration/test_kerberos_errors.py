@@ -35,7 +35,7 @@ from tests.kerberos.test_spnego import KRB5, NTLM, response, state, token, value
 from tests.prepare import find_command
 
 if TYPE_CHECKING:
-    from appproxy.kerberos.delegation import Negotiation
+    from appproxy.kerberos.negotiation import Negotiation
 
 OWN, SELF, PROXY, MUTUAL, _ = Stage
 

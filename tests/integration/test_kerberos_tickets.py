@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest
 
 from appproxy.kerberos.causes import KDC_SILENT, Cause, KerberosError
+from appproxy.kerberos.negotiation import Negotiation
 from appproxy.kerberos.one_ticket import only_ticket
 from appproxy.kerberos.tickets import TicketSettings, TokenForm
 from tests.integration.support.active_directory.acceptor import Acceptor
@@ -20,7 +21,8 @@ from tests.integration.support.kerberos import Desk, KerberosCase, PauseWatch, u
 try:
     import gssapi
 
-    from appproxy.kerberos.delegation import PRINCIPAL, Negotiation, ServiceTicket
+    from appproxy.kerberos.delegation import PRINCIPAL
+    from appproxy.kerberos.service_ticket import ServiceTicket
 except ImportError as error:  # the optional package, or libkrb5, is not there
     raise SkipTest(f"gssapi: {error}") from None
 

@@ -13,7 +13,9 @@ from appproxy.kerberos.tickets import TicketKey, Tickets, TicketSettings, TokenF
 from appproxy.threads.pool import FairPool
 
 if TYPE_CHECKING:
-    from appproxy.kerberos.delegation import Delegator, Negotiation, ServiceTicket
+    from appproxy.kerberos.delegation import Delegator
+    from appproxy.kerberos.negotiation import Negotiation
+    from appproxy.kerberos.service_ticket import ServiceTicket
 
 REALM = "CORP.EXAMPLE.COM"
 WIKI = "HTTP/wiki.corp.example.com"
@@ -25,6 +27,8 @@ class HandedTicket:
 
     @ivar broken: whether it can no longer be used.
     """
+
+    alone = True
 
     def __init__(self, account: str, service: str, ends_at: float) -> None:
         self.account = account

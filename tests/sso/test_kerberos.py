@@ -17,7 +17,7 @@ from appproxy.httpwire.block import Blocks, blocks_of, fields_of
 from appproxy.httpwire.field import field
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
 from appproxy.kerberos.names import LookUp, LookUpKind
-from appproxy.kerberos.tickets import TicketKey, Tickets, TokenForm
+from appproxy.kerberos.tickets import TicketKey, TokenForm
 from appproxy.kerberos.trial import Trial
 from appproxy.model.principal import Principal
 from appproxy.model.refusal import SIGN_ON_REASONS
@@ -59,15 +59,22 @@ class ScriptedDirectory:
         self.never: Callable[[], Deferred[frozenset[str]]] = lambda: succeed(frozenset({ADMINS}))
         self.asked: list[Identity] = []
         self.asked_for_groups = 0
+        self.order: list[str] = []
+
+    def remembered(self, identity: Identity) -> Account | None:
+        """The account, if it is there already."""
+        return self.account if isinstance(self.account, Account) else None
 
     def find(self, identity: Identity) -> Account | Deferred[Account]:
         """The account."""
         self.asked.append(identity)
+        self.order.append("account")
         return self.account
 
     def group_sids(self, names: Iterable[str]) -> Deferred[frozenset[str]]:
         """Of C{never_impersonate}."""
         self.asked_for_groups += 1
+        self.order.append("groups")
         return self.never()
 
 
@@ -96,6 +103,12 @@ class ScriptedTickets:
         self.forgotten: list[tuple[str, str]] = []
         self.failure: Exception | None = None
         self.later: Deferred[Any] | None = None
+
+    def at_hand(self, key: TicketKey, name: str, form: TokenForm) -> Proof | None:
+        """The next one, unless a KDC has to be asked."""
+        if self.failure is not None or self.later is not None:
+            return None
+        return cast(Proof, self.negotiation(key, name, form))
 
     def negotiation(self, key: TicketKey, name: str, form: TokenForm) -> Any:
         """The next one."""
@@ -137,7 +150,7 @@ class KerberosTests(SynchronousTestCase):
         self.accounts = Accounts(directory, ["Domain Admins"], lambda: self.now, lambda: self.now)
         self.kerberos = Kerberos(
             directory,
-            cast(Tickets, self.tickets),
+            self.tickets,
             cast(Trial, None),
             self.accounts,
             "connector$@CORP.EXAMPLE",
@@ -196,6 +209,20 @@ class KerberosTests(SynchronousTestCase):
         self.now += NEVER_KEPT_SECONDS
         self.prepared(self.attempt())
         self.assertEqual(self.directory.asked_for_groups, 2)
+
+    def test_rules_come_first(self) -> None:
+        """
+        Who is never signed on is asked before any account: a crowd's accounts would stand before it, and all
+        of the crowd wait for the last of them.
+        """
+        never: Deferred[frozenset[str]] = Deferred()
+        self.directory.never = lambda: never
+        waiting = self.attempt().prepare()
+        assert waiting is not None
+        self.assertEqual(self.directory.order, ["groups", "account"])
+        self.assertNoResult(waiting)
+        never.callback(frozenset())
+        self.successResultOf(waiting)
 
     def test_waits(self) -> None:
         """An account and a ticket that are not there yet are waited for, in this order."""
@@ -286,6 +313,12 @@ class KerberosTests(SynchronousTestCase):
         error = self.refused(self.attempt())
         self.assertEqual((error.reason, error.cause), ("sso_unavailable", "group_unknown"))
         self.assertEqual(self.tickets.keys, [])
+
+    def test_all_unknown(self) -> None:
+        """Where neither the rules nor the account can be told, one reason is given and none left over."""
+        self.directory.never = lambda: fail(DirectoryError("directory_timeout", "x"))
+        self.directory.account = fail(DirectoryError("user_unknown", "y"))
+        self.assertEqual(self.refused(self.attempt()).cause, "user_unknown")
 
     def test_directory_fails(self) -> None:
         """A look-up that fails says why."""

@@ -19,6 +19,7 @@ from appproxy.kerberos.causes import Cause, KerberosError, Progress, Stage
 from appproxy.kerberos.environment import prepare
 from appproxy.kerberos.library import make_delegator
 from appproxy.kerberos.names import account_principal
+from appproxy.kerberos.negotiation import Negotiation
 from appproxy.kerberos.tickets import TicketKey, Tickets, TicketSettings, TokenForm
 from appproxy.threads.pool import FairPool
 from tests.integration.support.active_directory.accounts import INTRANET, REALM
@@ -31,7 +32,8 @@ from tests.integration.support.active_directory.relay import Relay
 from tests.integration.support.processes import START_SECONDS
 
 try:
-    from appproxy.kerberos.delegation import Delegator, Negotiation, ServiceTicket
+    from appproxy.kerberos.delegation import Delegator
+    from appproxy.kerberos.service_ticket import ServiceTicket
 except ImportError as error:  # the optional package, or libkrb5, is not there
     raise SkipTest(f"gssapi: {error}") from None
 
