@@ -89,7 +89,7 @@ class EdgeChannel(RequestSequence, ClientWriter):
 
     def drain(self) -> None:
         """The daemon stops: an idle connection closes now, a busy one after its answer."""
-        if self._head is None and not self._raw:
+        if self._head is None and not self._raw and self._early is None:
             self._hang_up()
 
     def cut(self) -> None:

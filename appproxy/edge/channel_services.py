@@ -15,6 +15,7 @@ from appproxy.edge.verdict import Forward, Local, Verdict
 from appproxy.httpwire.heads import RequestHead
 from appproxy.httpwire.request_parser import HeadLimits
 from appproxy.observe.transaction import Transaction
+from appproxy.transport.turn_queue import TurnQueue
 from appproxy.transport.wheel import TimerWheel
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ChannelServices:
     @ivar fetch: loads a session's record, then calls back.
     @ivar strict_transport: the C{Strict-Transport-Security} of an answer of our own at this host;
         empty for none.
+    @ivar arrivals: in which the first request of each connection waits for its turn.
     @ivar as_page: whether published applications go through the tree of pages too.
     @ivar draining: whether connections close after their answer.
     @ivar channels: the connections that are open.
@@ -49,6 +51,7 @@ class ChannelServices:
         head_timeout_seconds: float,
         idle_timeout_seconds: float,
         strict_transport: Callable[[bytes], bytes],
+        arrivals: TurnQueue,
         as_page: bool = False,
     ) -> None:
         self.judge = judge
@@ -63,6 +66,7 @@ class ChannelServices:
         self.head_timeout_seconds = head_timeout_seconds
         self.idle_timeout_seconds = idle_timeout_seconds
         self.strict_transport = strict_transport
+        self.arrivals = arrivals
         self.as_page = as_page
         self.draining = False
         self.channels: set[EdgeChannel] = set()

@@ -4,6 +4,7 @@ The requests of one HTTP/1.1 connection: read, and handled one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from appproxy.edge.answer_line import AnswerLine
@@ -17,6 +18,12 @@ from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.writer import write_response
 from appproxy.transport.wheel import Timer
 
+EARLY_PIECES: Final = 2
+"""
+Records of TLS, 16 KiB each, that a connection may bring before its first request is looked at; then nothing
+more is read from it.
+"""
+
 MAXIMUM_GATHERED: Final = 32
 """Pieces of pipelined requests' answers that are gathered into one write: about 32 KiB of pages."""
 
@@ -24,8 +31,9 @@ MAXIMUM_GATHERED: Final = 32
 class RequestSequence(AnswerLine):
     """
     A request is over when its body was received I{and} its answer was written;
-    then the next one starts.
+    then the next one starts. The first of a connection waits for its turn among those of others.
 
+    @ivar _early: what came while the first request waits for that.
     @ivar _held: what came meanwhile, if a request waits for something before it can start.
     @ivar _received: the request is complete.
     @ivar _answered: so is its answer.
@@ -37,6 +45,9 @@ class RequestSequence(AnswerLine):
         self._parser = RequestParser(services.limits)
         self._held: list[RequestEvent] | None = None
         self._received = self._answered = self._between = True
+        self._arrived = False
+        self._early: list[bytes] | None = None
+        self._arrival: Callable[[], None] | None = None
         self._pumping = self._body_paused = False
         self._idle_timer: Timer | None = None
         self._head_timer: Timer | None = None
@@ -70,7 +81,9 @@ class RequestSequence(AnswerLine):
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what came and act on it."""
-        if self._closing:
+        if not self._arrived:
+            self._wait_for_turn(data)
+        elif self._closing:
             self._drain(len(data))
         elif self._raw:
             if self._sink is not None:
@@ -83,8 +96,29 @@ class RequestSequence(AnswerLine):
             else:
                 self._pump(events)
 
+    def _wait_for_turn(self, data: bytes) -> None:
+        early = self._early
+        if early is None:
+            self._early = [data]
+            self._arrival = arrival = self._arrive
+            self._services.arrivals.enter(arrival)
+            return
+        early.append(data)
+        if len(early) >= EARLY_PIECES:
+            self._pause_reading(True)
+
+    def _arrive(self) -> None:
+        self._arrived, self._arrival = True, None
+        early, self._early = self._early, None
+        self._pause_reading(False)
+        for piece in early or []:
+            self.dataReceived(piece)
+
     def _line_lost(self) -> None:
         super()._line_lost()
+        if self._arrival is not None:
+            self._services.arrivals.leave(self._arrival)
+            self._arrival = self._early = None
         for timer in (self._idle_timer, self._head_timer):
             if timer is not None:
                 timer.cancel()
@@ -242,7 +276,7 @@ class RequestSequence(AnswerLine):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if not self._between or (self._parser.idle and self._requests):
+        if not self._between or self._early is not None or (self._parser.idle and self._requests):
             return
         if self._parser.idle:
             self._hang_up()

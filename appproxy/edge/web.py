@@ -37,6 +37,7 @@ from appproxy.pages.tiles import Tile
 from appproxy.relay.opener import StreamOpener
 from appproxy.session.records import Sessions
 from appproxy.transport.turn import Schedule
+from appproxy.transport.turn_queue import FIRST_REQUESTS, TurnQueue
 from appproxy.transport.wheel import TimerWheel
 
 _log: Final = Logger(__name__)
@@ -84,6 +85,7 @@ class Web:
         self._numbers = itertools.count(1)
         self._new_id = TransactionIds(reactor.seconds)
         self._seconds = reactor.seconds
+        self._arrivals = TurnQueue(reactor, FIRST_REQUESTS)
         wheel = TimerWheel(reactor)
         self.exchanges = ExchangeServices(opener, self.live, wheel, reactor.seconds, self._finish)
         self._finished = finished
@@ -192,6 +194,7 @@ class Web:
             settings.head_timeout_seconds,
             settings.idle_timeout_seconds,
             strict_transport,
+            self._arrivals,
             settings.front_end == "site",
         )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
@@ -25,6 +24,7 @@ from appproxy.transport.handshaking import Handshaking, TlsLayer
 from appproxy.transport.limit import RESERVED_FOR_TUNNELS, ConnectionLimit
 from appproxy.transport.peer import peer_identity
 from appproxy.transport.socket_options import prepare_transport
+from appproxy.transport.turn_queue import TurnQueue
 
 HANDSHAKE_SECONDS: Final = 10.0
 """From the accepted connection to the end of the handshake; a slow mobile line needs three."""
@@ -88,50 +88,6 @@ Choose = Callable[[ClientHello, IAddress], Route | Alert | None]
 """Judges a ClientHello: a route, an alert to refuse with, or L{None} to hang up without a word."""
 
 
-class HandshakeQueue:
-    """
-    Handshakes, so many in a turn of the reactor: when a thousand come at once, those who ask for pages
-    meanwhile wait for a few of them in each turn, and not for all.
-
-    What a peer does with its turn holds up nobody: what is bounded is our own work.
-    """
-
-    def __init__(self, clock: IReactorTime, in_a_turn: int) -> None:
-        self._clock = clock
-        self._in_a_turn = in_a_turn
-        self._begun = 0
-        self._waiting: dict[Callable[[], None], None] = {}
-        self._is_due = False
-
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Begin: at once, or in the turn in which there are not so many before it."""
-        if self._begun < self._in_a_turn and not self._waiting:
-            self._begun += 1
-            begin()
-        else:
-            self._waiting[begin] = None
-        self._again()
-
-    def leave(self, begin: Callable[[], None]) -> None:
-        """Who entered does not wait any longer, or never did."""
-        self._waiting.pop(begin, None)
-
-    def _again(self) -> None:
-        if self._begun and not self._is_due:
-            self._is_due = True
-            self._clock.callLater(0, self._turn)
-
-    def _turn(self) -> None:
-        self._is_due = False
-        due = list(islice(self._waiting, self._in_a_turn))
-        self._begun = len(due)
-        for begin in due:
-            if begin in self._waiting:
-                del self._waiting[begin]
-                begin()
-        self._again()
-
-
 class PeekingFactory(Factory):
     """Builds a L{PeekingProtocol} for every connection that the limit admits."""
 
@@ -142,8 +98,8 @@ class PeekingFactory(Factory):
         self.clock = clock
         self.tls = tls
         self.limit = limit
-        self.tunnels = HandshakeQueue(clock, TUNNEL_HANDSHAKES)
-        self.clients = HandshakeQueue(clock, CLIENT_HANDSHAKES)
+        self.tunnels = TurnQueue(clock, TUNNEL_HANDSHAKES)
+        self.clients = TurnQueue(clock, CLIENT_HANDSHAKES)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or L{None}, upon which the connection is closed."""
@@ -168,7 +124,7 @@ class PeekingProtocol(Protocol):
     _below: IProtocol | None = None
     _refused = False
     _begin: Callable[[], None] | None = None
-    _queue: HandshakeQueue | None = None
+    _queue: TurnQueue | None = None
 
     def __init__(self, listener: PeekingFactory, peer: IAddress, *, beyond_limit: bool = False) -> None:
         """

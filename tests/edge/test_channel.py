@@ -5,7 +5,8 @@ connection may do, for how long, and what our own mistakes cost.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
 
@@ -14,7 +15,7 @@ from appproxy.edge.client_writer import RequestSink
 from appproxy.edge.gate import Gate
 from appproxy.edge.line import CLOSE_SECONDS, DRAIN_BYTES
 from appproxy.edge.upload_watch import BODY_RATE_WINDOW_SECONDS
-from tests.contract.rig import Client
+from tests.contract.rig import Client, edge_settings
 from tests.contract.support import HR, WIKI, ContractCase, Head, request
 from tests.corpus.cases import BAD_REQUESTS, REQUESTS
 
@@ -225,6 +226,92 @@ class DrainTests(ContractCase):
         self.assertEqual(self.rig.web.connections, 1)
         client.leave()
         self.assertEqual(self.rig.web.connections, 0)
+
+
+class HandedQueue:
+    """Turns that are the test's."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Callable[[], None], None] = {}
+
+    def enter(self, begin: Callable[[], None]) -> None:
+        """As L{TurnQueue.enter<appproxy.transport.turn_queue.TurnQueue.enter>}, in a full turn."""
+        self.waiting[begin] = None
+
+    def leave(self, begin: Callable[[], None]) -> None:
+        """As L{TurnQueue.leave<appproxy.transport.turn_queue.TurnQueue.leave>}."""
+        self.waiting.pop(begin, None)
+
+    def turn(self) -> None:
+        """The first one's."""
+        begin = next(iter(self.waiting))
+        del self.waiting[begin]
+        begin()
+
+
+class ArrivalTests(ContractCase):
+    """The first request of a connection, in a crowd."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = self.rig.web._secure.arrivals = cast(Any, HandedQueue())
+
+    def turn(self) -> None:
+        """Somebody's turn comes."""
+        self.queue.turn()
+        self.rig.network.run()
+
+    def test_waits(self) -> None:
+        """It is not looked at before its turn; from then on the connection waits no more."""
+        client = self.rig.client()
+        client.send(request()[:5])
+        client.send(request()[5:])
+        self.assertEqual(self.rig.backends, [])
+        self.turn()
+        self.rig.backend.take()
+        self.rig.backend.send(OK)
+        self.assertEqual(Head(client.take()).rest, b"a")
+        self.assertEqual(self.queue.waiting, {})
+        self.assert_works(client)
+
+    def test_bounded(self) -> None:
+        """Of who says more meanwhile no more than two pieces are held; nothing is lost."""
+        client = self.rig.client()
+        body = b"x" * 500_000
+        client.send(request(b"PUT / HTTP/1.1", b"Content-Length: 500000", body=body))
+        client.send(b"")
+        self.assertGreater(len(client.transport.waiting), 300_000)
+        self.turn()
+        self.assertEqual(len(Head(self.rig.backend.take()).rest), len(body))
+
+    def test_gone(self) -> None:
+        """Who leaves takes no turn."""
+        client = self.rig.client()
+        client.send(request())
+        client.leave()
+        self.assertEqual(self.queue.waiting, {})
+        self.assertEqual(self.rig.backends, [])
+
+    def test_drained(self) -> None:
+        """A daemon that stops answers what has come."""
+        client = self.rig.client()
+        client.send(request())
+        done = self.rig.web.drain()
+        self.turn()
+        self.rig.backend.take()
+        self.rig.backend.send(OK)
+        self.assertEqual(Head(client.take()).all(b"connection"), [b"close"])
+        self.assertTrue(client.ended)
+        self.successResultOf(done)
+
+    def test_not_its_fault(self) -> None:
+        """Whoever waits for a turn is not reproached with a slow head."""
+        client = self.rig.client()
+        client.send(request())
+        self.rig.network.pass_time(edge_settings().limits.head_timeout + 1)
+        self.assertFalse(client.ended)
+        self.turn()
+        self.rig.backend.take()
 
 
 class FirstSightTests(ContractCase):

@@ -6,8 +6,6 @@ import os
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import threads
@@ -18,7 +16,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.transport.addresses import ListenAddress
 from appproxy.transport.client_hello import ClientHello
@@ -36,7 +33,6 @@ from appproxy.transport.peeking import (
     CLIENT_HANDSHAKES,
     HANDSHAKE_SECONDS,
     WAITING_BYTES,
-    HandshakeQueue,
     PeekingFactory,
     Route,
 )
@@ -439,40 +435,3 @@ class PlainTests(LoopbackTestCase):
                 await listen_plain(server.reactor, ListenAddress("tcp", "127.0.0.1", port), lambda _: None)
 
         self.run_with(main)
-
-
-class QueueTests(SynchronousTestCase):
-    """L{HandshakeQueue}."""
-
-    def test_turns(self) -> None:
-        """In each turn a bounded number begins, the first at once, in the order in which they came."""
-        due: list[Callable[[], None]] = []
-        clock: Any = SimpleNamespace(callLater=lambda _seconds, call: due.append(call))
-        begun, queue = list[int](), HandshakeQueue(clock, 3)
-        for number in range(7):
-            queue.enter(lambda number=number: begun.append(number))  # type: ignore[misc]
-        self.assertEqual(begun, [0, 1, 2])
-        for count in (6, 7, 7):
-            (turn,) = due
-            due.clear()
-            turn()
-            self.assertEqual(begun, list(range(count)))
-        self.assertEqual(due, [])
-        queue.enter(lambda: begun.append(7))
-        self.assertEqual(begun[-1], 7)
-
-    def test_left(self) -> None:
-        """Who hung up meanwhile costs nothing."""
-        clock, begun = Clock(), list[str]()
-        queue = HandshakeQueue(clock, 1)
-
-        def gone() -> None:
-            begun.append("gone")
-
-        queue.enter(lambda: begun.append("first"))
-        queue.enter(gone)
-        queue.enter(lambda: begun.append("there"))
-        queue.leave(gone)
-        queue.leave(gone)
-        clock.advance(0)
-        self.assertEqual(begun, ["first", "there"])
