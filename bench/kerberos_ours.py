@@ -61,6 +61,11 @@ class KerberosOurs(Ours):
             },
         }
 
+    @property
+    def application_port(self) -> int:
+        """Where the application answers that asks nobody who they are."""
+        return self._origin.port
+
     def restart_connector(self) -> None:
         """Begin anew without any ticket."""
         self._started.pop("connector").stop()

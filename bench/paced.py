@@ -76,6 +76,8 @@ class Paced:
     async def _connection(self) -> Connection:
         self.opened += 1
         target = self._target
+        if not target.tls:
+            return await asyncio.open_connection(target.address, target.port)
         return await asyncio.open_connection(
             target.address, target.port, ssl=self._context, server_hostname=target.host
         )

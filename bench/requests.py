@@ -24,6 +24,7 @@ class Target:
 
     @ivar address: where to connect to; C{host} is only told.
     @ivar cookie: the value of a Cookie header; empty for none.
+    @ivar tls: whether it speaks TLS.
     """
 
     port: int
@@ -31,6 +32,7 @@ class Target:
     path: str
     cookie: str = ""
     address: str = "127.0.0.1"
+    tls: bool = True
 
     def request(self, *headers: str) -> bytes:
         """The bytes of a GET."""

@@ -70,9 +70,10 @@ SINGLES: Final[Mapping[str, Single]] = {
         "connections, medians of three runs in turns; first with all that each application takes, then with "
         "pauses between requests, so that both are asked as often: what a request costs depends on how many "
         "share the daemons' turns. Then 500 others make their first requests at once, "
-        "at a connector that has just started, with the KDC 50 ms away and 100 requests a second without "
-        "sign-on beside them. The domain (Samba) and Apache stand for other machines: their CPU is not "
-        "counted, and they get what daemons and clients leave of this one (nice 19).",
+        "at a connector that has just started, with the KDC 50 ms away. Beside them there are 100 requests a "
+        "second without sign-on, and as many to the application itself, past the proxy: they show what the "
+        "crowd costs by keeping this machine busy. The domain (Samba) and Apache stand for other machines: "
+        "their CPU is not counted, and they get what daemons and clients leave of this one (nice 19).",
     ),
 }
 
