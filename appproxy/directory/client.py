@@ -34,7 +34,7 @@ class Call:
     """
     One look-up: what it waits for, and until when.
 
-    @ivar deadline: on the client's clock.
+    @ivar deadline: on the client's clock; set anew when a thread begins.
     """
 
     def __init__(self, deadline: float, *, insistent: bool = False) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,6 +36,9 @@ KEPT_SECONDS: Final = 300.0
 UNKNOWN_KEPT_SECONDS: Final = 30.0
 """That there is no such account: it may just have been made."""
 
+QUEUE_SECONDS: Final = 30.0
+"""How long a look-up may wait for a thread while the directory answers others."""
+
 _T = TypeVar("_T")
 _Key = tuple[str, Any]
 _Work = Callable[[Searches, str], object]
@@ -46,7 +49,9 @@ log = Logger(__name__)
 class Threads(Protocol):
     """What makes calls that block: L{FairPool}."""
 
-    def submit(self, lane: str, user: str, call: Callable[[], _T]) -> Deferred[_T]:
+    def submit(
+        self, lane: str, user: str, call: Callable[[], _T], started: Callable[[], None] | None = None
+    ) -> Deferred[_T]:
         """As L{FairPool.submit}."""
 
     def stop(self) -> None:
@@ -79,12 +84,20 @@ class _Shared:
     One look-up, and all who wait for it.
 
     @ivar running: to be cancelled when its time is up.
+    @ivar timer: until then.
+    @ivar in_thread: whether a thread has begun.
+    @ivar give_up_at: when it has waited long enough for one.
+    @ivar answers_before: how often the directory had answered when the time began.
     """
 
     running: Deferred[_Answer]
+    timer: IDelayedCall | None = None
+    in_thread = False
+    answers_before = 0
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, give_up_at: float) -> None:
         self.call = call
+        self.give_up_at = give_up_at
         self._waiting: list[Deferred[Any]] = []
 
     def join(self) -> Deferred[Any]:
@@ -109,6 +122,9 @@ class Directory:
     """
     Looks up accounts in threads, and remembers them for a while.
 
+    The deadline of a look-up runs from when a thread begins: while the directory answers others, a burst of
+    new users waits its turn. Of a directory that says nothing nobody waits longer than that.
+
     Whatever fails is a L{DirectoryError}.
     """
 
@@ -124,7 +140,7 @@ class Directory:
         """
         @param clock: monotonic, seconds; the searcher's.
         @param base: the distinguished name below which everything is looked for.
-        @param deadline_seconds: for each look-up, with its wait for a thread.
+        @param deadline_seconds: for each look-up, once it has a thread.
         """
         self._searcher = searcher
         self._threads = threads
@@ -135,6 +151,7 @@ class Directory:
         self._answers: AnswerCache[_Answer | DirectoryError] = AnswerCache(ANSWERS_MAXIMUM)
         self._under_way: dict[_Key, _Shared] = {}
         self._running: set[_Shared] = set()
+        self._answered = 0
 
     def find(self, identity: Identity, *, fresh: bool = False) -> Account | Deferred[Account]:
         """
@@ -221,32 +238,59 @@ class Directory:
         shared = self._under_way.get(key)
         if shared is not None:
             return shared.join()
-        call = Call(self._clock() + self._deadline_seconds, insistent=fresh)
-        shared = self._under_way[key] = _Shared(call)
+        now = self._clock()
+        call = Call(now + self._deadline_seconds, insistent=fresh)
+        shared = self._under_way[key] = _Shared(call, now + QUEUE_SECONDS)
         waiter = shared.join()
         self._start(key, work, shared)
         return waiter
 
     def _start(self, key: _Key, work: _Work, shared: _Shared) -> None:
         search = cast(Searches, partial(self._searcher.search, shared.call))
-        shared.running = self._threads.submit(
-            self._base, repr(key), lambda: _Answer(work(search, self._base))
-        )
-        self._running.add(shared)
-        deadline = self._reactor.callLater(self._deadline_seconds, shared.running.cancel)
+
+        def make() -> _Answer:
+            shared.call.deadline = self._clock() + self._deadline_seconds
+            return _Answer(work(search, self._base))
 
         def ended(result: _Answer | Failure) -> None:
-            if deadline.active():
-                deadline.cancel()
+            if shared.timer is not None:
+                shared.timer.cancel()
+                shared.timer = None
             self._running.discard(shared)
             answer = _answer_of(result, shared.call)
+            self._answered += _has_answered(answer)
             # Unless it was forgotten meanwhile.
             if self._under_way.get(key) is shared:
                 del self._under_way[key]
                 self._remember(key, answer)
             shared.answer(answer)
 
+        shared.running = self._threads.submit(self._base, repr(key), make, partial(self._in_thread, shared))
+        self._running.add(shared)
+        self._time(shared)
         shared.running.addBoth(ended)
+
+    def _time(self, shared: _Shared) -> None:
+        shared.answers_before = self._answered
+        shared.timer = self._reactor.callLater(self._deadline_seconds, self._too_late, shared)
+
+    def _in_thread(self, shared: _Shared) -> None:
+        shared.in_thread = True
+        shared.answers_before = self._answered
+        if shared.timer is not None:
+            shared.timer.reset(self._deadline_seconds)
+
+    def _too_late(self, shared: _Shared) -> None:
+        shared.timer = None
+        others_are_answered = self._answered != shared.answers_before
+        if not shared.in_thread and others_are_answered and self._clock() < shared.give_up_at:
+            self._time(shared)
+            return
+        shared.running.cancel()
+        if shared.in_thread and not others_are_answered:
+            # It has fallen silent: those that still wait for a thread would wait in vain.
+            for other in [each for each in self._running if not each.in_thread]:
+                other.running.cancel()
 
     def _remember(self, key: _Key, answer: _Answer | DirectoryError | Failure) -> None:
         now = self._clock()
@@ -255,6 +299,11 @@ class Directory:
             self._answers.put(key, answer, now + lasts)
         elif isinstance(answer, DirectoryError) and answer.reason in UNKNOWN:
             self._answers.put(key, answer, now + UNKNOWN_KEPT_SECONDS)
+
+
+def _has_answered(answer: _Answer | DirectoryError | Failure) -> bool:
+    """Whether the directory has said something, be it that there is no such account."""
+    return isinstance(answer, _Answer) or (isinstance(answer, DirectoryError) and answer.reason in UNKNOWN)
 
 
 def _answer_of(result: _Answer | Failure, call: Call) -> _Answer | DirectoryError | Failure:

@@ -58,7 +58,7 @@ class DirectoryClientSettings:
     @ivar keytab: for Kerberos.
     @ivar ca_file: whom to trust; the system's authorities if there is none.
     @ivar step_timeout_seconds: for a connection, a handshake, an answer.
-    @ivar deadline_seconds: for a whole look-up, with everything that it waits for.
+    @ivar deadline_seconds: for a whole look-up, from when it has a thread.
     """
 
     servers: tuple[ServerAddress, ...]

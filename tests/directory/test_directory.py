@@ -11,7 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.directory.account import Account, Entry
 from appproxy.directory.client import Call
-from appproxy.directory.directory import ANSWERS_MAXIMUM, KEPT_SECONDS, UNKNOWN_KEPT_SECONDS, Directory
+from appproxy.directory.directory import (
+    ANSWERS_MAXIMUM,
+    KEPT_SECONDS,
+    QUEUE_SECONDS,
+    UNKNOWN_KEPT_SECONDS,
+    Directory,
+)
 from appproxy.directory.errors import DirectoryError, Reason
 from appproxy.directory.filters import Identity, IdentityKind
 from appproxy.directory.values import sid_bytes
@@ -40,11 +46,16 @@ class ThreadsByHand:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self.started: list[Callable[[], None]] = []
         self.refuses = False
         self.stopped = False
 
-    def submit(self, lane: str, user: str, call: Callable[[], Any]) -> Deferred[Any]:
+    def submit(
+        self, lane: str, user: str, call: Callable[[], Any], started: Callable[[], None] | None = None
+    ) -> Deferred[Any]:
         """Let it wait."""
+        assert started is not None
+        self.started.append(started)
         if self.refuses:
             return fail(Overloaded("8 calls wait already"))
         deferred: Deferred[Any] = Deferred()
@@ -234,6 +245,40 @@ class WaitingTests(DirectoryCase):
         self.assertEqual(self.failed(deferred), "directory_timeout")
         self.assertNoResult(self.asked())
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_crowd(self) -> None:
+        """While the directory answers others, whoever waits for a thread waits on, but not for ever."""
+        waiting = self.asked()
+        for _ in range(round(QUEUE_SECONDS / DEADLINE)):
+            self.assertNoResult(waiting)
+            call = self.threads.waiting.pop(0)
+            self.found(BOB)
+            self.directory.forget(BOB)
+            self.threads.waiting.append(call)
+            self.clock.advance(DEADLINE)
+        self.assertEqual(self.failed(waiting), "directory_timeout")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_in_thread(self) -> None:
+        """The deadline runs from when a thread begins, for the searches too."""
+        waiting = self.asked()
+        self.clock.advance(DEADLINE - 1)
+        self.threads.started[-1]()
+        self.clock.advance(DEADLINE - 1)
+        self.assertNoResult(waiting)
+        self.threads.work()
+        self.assertEqual(self.entries.calls[0].deadline, self.clock.seconds() + DEADLINE)
+        self.successResultOf(waiting)
+
+    def test_silent(self) -> None:
+        """When one with a thread has waited in vain, those without one fail with it."""
+        first = self.asked()
+        self.threads.started[-1]()
+        self.clock.advance(DEADLINE / 2)
+        second = self.asked(BOB)
+        self.clock.advance(DEADLINE / 2)
+        self.assertEqual([self.failed(each) for each in (first, second)], ["directory_timeout"] * 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_left(self) -> None:
         """After an answer no timer is left."""
