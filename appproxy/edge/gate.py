@@ -125,13 +125,15 @@ class Gate:
         if published is None:
             return _UNKNOWN_PATH if host in self.catalog.hosts else UNKNOWN_HOST
         view = self.views[published.id]
-        if not published.alone:
-            refusal = self._unclear(head, host, path, published)
-            if refusal is not None:
-                return Refuse(refusal, view.id)
         if view.scheme != connection.scheme:
             return UNKNOWN_HOST
-        return self._enter(head, host, view)
+        verdict = self._enter(head, host, view)
+        if not published.alone and isinstance(verdict, Forward):
+            # Only now: whoever may not enter learns nothing of what else is published here.
+            refusal = self._unclear(head, host, path, published)
+            if refusal is not None:
+                return Refuse(refusal, view.id, verdict.principal)
+        return verdict
 
     def _unclear(
         self, head: RequestHead, host: bytes, path: CanonicalPath, published: Published

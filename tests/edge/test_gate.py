@@ -224,6 +224,34 @@ class RoutingTests(GateTestCase):
                 verdict = judge(gate, head(target, cookie("ada"), host=host))
                 self.assert_forwarded(verdict, application_id, ADA)
 
+    def test_strangers_learn_nothing(self) -> None:
+        """
+        Who has not signed in, or may not enter, is told the same of a path that resembles another
+        application's as of any other: what else is published at a host is nobody's business.
+
+        Security row 7.
+        """
+        url, host = f"https://docs.{DOMAIN}/", f"docs.{DOMAIN}"
+        for everyone in (True, False):
+            gate = make_gate(
+                {
+                    "docs": application(
+                        "docs",
+                        external_url=url,
+                        everyone=everyone,
+                        users=[] if everyone else ["eve@example.com"],
+                    ),
+                    "secret": application(
+                        "secret", external_url=f"{url}Secret/", internal_url="http://inside.corp/Secret/"
+                    ),
+                }
+            )
+            own = [*NAVIGATION] if everyone else [cookie("ada"), *NAVIGATION]
+            any_other = judge(gate, head("/other", *own, host=host))
+            self.assertIsInstance(any_other, SignIn if everyone else Refuse)
+            for target in ("/secret", "/SECRET/x", "//secret/x", "/secret%2fx"):
+                self.assertEqual(judge(gate, head(target, *own, host=host)), any_other, target)
+
     def test_like_a_host(self) -> None:
         """
         Where a part of the path goes before the server gets it, the rest never begins like a host's name.
