@@ -110,10 +110,12 @@ class _Shared:
         """To everybody."""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            _give(each, answer)
+            # What the one before did with it may have cancelled this one.
+            if not each.called:
+                _give(each, answer)
 
     def _leave(self, deferred: Deferred[Any]) -> None:
-        # Not there any more if it is cancelled by another one's callback, while all are answered.
+        # Not there any more while all are answered.
         if deferred in self._waiting:
             self._waiting.remove(deferred)
 

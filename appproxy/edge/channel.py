@@ -197,6 +197,7 @@ class EdgeChannel(RequestSequence, ClientWriter):
             self._services.exchanges.finished(transaction)
 
     def _let_go(self) -> None:
+        self._leave_turn()
         sink, self._sink = self._sink, None
         try:
             if sink is not None:

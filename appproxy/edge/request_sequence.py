@@ -18,12 +18,6 @@ from appproxy.httpwire.request_parser import RequestEvent, RequestParser
 from appproxy.httpwire.writer import write_response
 from appproxy.transport.wheel import Timer
 
-EARLY_PIECES: Final = 2
-"""
-Records of TLS, 16 KiB each, that a connection may bring before its first request is looked at; then nothing
-more is read from it.
-"""
-
 MAXIMUM_GATHERED: Final = 32
 """Pieces of pipelined requests' answers that are gathered into one write: about 32 KiB of pages."""
 
@@ -33,7 +27,7 @@ class RequestSequence(AnswerLine):
     A request is over when its body was received I{and} its answer was written;
     then the next one starts. The first of a connection waits for its turn among those of others.
 
-    @ivar _early: what came while the first request waits for that.
+    @ivar _early: what one read brought, while the first request waits for that.
     @ivar _held: what came meanwhile, if a request waits for something before it can start.
     @ivar _received: the request is complete.
     @ivar _answered: so is its answer.
@@ -81,10 +75,10 @@ class RequestSequence(AnswerLine):
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what came and act on it."""
-        if not self._arrived:
-            self._wait_for_turn(data)
-        elif self._closing:
+        if self._closing:
             self._drain(len(data))
+        elif not self._arrived:
+            self._wait_for_turn(data)
         elif self._raw:
             if self._sink is not None:
                 self._sink.client_data(data)
@@ -98,27 +92,37 @@ class RequestSequence(AnswerLine):
 
     def _wait_for_turn(self, data: bytes) -> None:
         early = self._early
-        if early is None:
-            self._early = [data]
-            self._arrival = arrival = self._arrive
-            self._services.arrivals.enter(arrival)
+        if early is not None:
+            early.append(data)
             return
-        early.append(data)
-        if len(early) >= EARLY_PIECES:
+        self._early = [data]
+        self._arrival = arrival = self._arrive
+        self._services.arrivals.enter(arrival, self._cut)
+        self._read_no_more_before_turn()
+
+    def _read_no_more_before_turn(self) -> None:
+        if self._early is not None:
             self._pause_reading(True)
 
     def _arrive(self) -> None:
-        self._arrived, self._arrival = True, None
         early, self._early = self._early, None
-        self._pause_reading(False)
+        self._arrived, self._arrival = True, None
         for piece in early or []:
             self.dataReceived(piece)
+        if self._services.draining and self._head is None and not self._raw:
+            # Not even a request: there is nothing to answer any more.
+            self._hang_up()
+
+    def _leave_turn(self) -> None:
+        """The connection ends, or is gone: nothing of it waits any more."""
+        if self._arrival is not None:
+            self._services.arrivals.leave(self._arrival)
+        self._arrived = True
+        self._arrival = self._early = None
 
     def _line_lost(self) -> None:
         super()._line_lost()
-        if self._arrival is not None:
-            self._services.arrivals.leave(self._arrival)
-            self._arrival = self._early = None
+        self._leave_turn()
         for timer in (self._idle_timer, self._head_timer):
             if timer is not None:
                 timer.cancel()
@@ -285,7 +289,7 @@ class RequestSequence(AnswerLine):
 
     def _check_idle(self) -> None:
         """Close a connection on which nothing was asked for a whole period."""
-        requests, busy = self._requests, self._head is not None or self._raw
+        requests, busy = self._requests, self._head is not None or self._raw or self._early is not None
         if not busy and requests == self._idle_requests:
             self._hang_up()
             return

@@ -349,7 +349,9 @@ class Tickets:
         if isinstance(error, KerberosError) and waiting:
             self.failures[error.cause] += 1
         for waiter, _ in waiting:
-            waiter.errback(error)
+            # What the one before did with it may have cancelled this one.
+            if not waiter.called:
+                waiter.errback(error)
 
     def _got(self, ticket: Ticket, flight: _Flight) -> None:
         del self._under_way[flight]
@@ -358,6 +360,8 @@ class Tickets:
         if flight.wanted:
             self._keep(flight, ticket)
         for waiter, form in flight.take_waiting():
+            if waiter.called:
+                continue
             try:
                 negotiation = ticket.negotiate(form is TokenForm.spnego)
             except KerberosError as error:

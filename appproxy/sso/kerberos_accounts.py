@@ -124,6 +124,8 @@ class Accounts:
             raise
         if learning is not None:
             await _told(learning)
+        # It may have waited longer than the rules stand.
+        await self.never_impersonated()
         self._check(asked, found)
         return found
 

@@ -188,7 +188,7 @@ class PeekingProtocol(Protocol):
         else:
             self._queue = self._listener.tunnels if choice.context.client_roles else self._listener.clients
             self._begin = lambda: self._secure(choice)
-            self._queue.enter(self._begin)
+            self._queue.enter(self._begin, self.transport.abortConnection)
 
     def _secure(self, route: Route) -> None:
         self._begin = None

@@ -9,6 +9,9 @@ from itertools import islice
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+_log: Final = Logger(__name__)
 
 FIRST_REQUESTS: Final = 2
 """
@@ -29,17 +32,22 @@ class TurnQueue:
         self._clock = clock
         self._in_a_turn = in_a_turn
         self._begun = 0
-        self._waiting: dict[Callable[[], None], None] = {}
+        self._waiting: dict[Callable[[], None], Callable[[], None]] = {}
         self._is_due = False
 
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Begin: at once, or in the turn in which there are not so many before it."""
+    def enter(self, begin: Callable[[], None], abort: Callable[[], None]) -> None:
+        """
+        Begin: at once, or in the turn in which there are not so many before it.
+
+        @param abort: called if C{begin} raises in a later turn; what it raises at once is the caller's.
+        """
         if self._begun < self._in_a_turn and not self._waiting:
             self._begun += 1
+            self._again()
             begin()
         else:
-            self._waiting[begin] = None
-        self._again()
+            self._waiting[begin] = abort
+            self._again()
 
     def leave(self, begin: Callable[[], None]) -> None:
         """Who entered does not wait any longer, or never did."""
@@ -54,8 +62,17 @@ class TurnQueue:
         self._is_due = False
         due = list(islice(self._waiting, self._in_a_turn))
         self._begun = len(due)
-        for begin in due:
-            if begin in self._waiting:
-                del self._waiting[begin]
-                begin()
         self._again()
+        for begin in due:
+            abort = self._waiting.pop(begin, None)
+            if abort is not None:
+                _begin(begin, abort)
+
+
+def _begin(begin: Callable[[], None], abort: Callable[[], None]) -> None:
+    """A mistake of ours costs one connection, and not those behind it."""
+    try:
+        begin()
+    except Exception:
+        _log.failure("{event}: a connection could not begin", event="bug", fault="ours")
+        abort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -237,6 +237,14 @@ class WaitingTests(DirectoryCase):
         self.threads.work()
         errors = [self.failureResultOf(each, DirectoryError).value for each in (first, second)]
         self.assertIsNot(errors[0], errors[1])
+
+    def test_one_cancels_another(self) -> None:
+        """Who is cancelled by another's callback, while all are answered, takes the answer from nobody."""
+        first, second, third = (self.asked() for _ in range(3))
+        first.addCallback(lambda _: second.cancel())
+        self.threads.work()
+        self.failureResultOf(second, CancelledError)
+        self.assertIsInstance(self.successResultOf(third), Account)
 
     def test_deadline(self) -> None:
         """Nobody waits longer than the deadline; the next one is a look-up of its own."""

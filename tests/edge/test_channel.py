@@ -234,7 +234,7 @@ class HandedQueue:
     def __init__(self) -> None:
         self.waiting: dict[Callable[[], None], None] = {}
 
-    def enter(self, begin: Callable[[], None]) -> None:
+    def enter(self, begin: Callable[[], None], abort: Callable[[], None]) -> None:
         """As L{TurnQueue.enter<appproxy.transport.turn_queue.TurnQueue.enter>}, in a full turn."""
         self.waiting[begin] = None
 
@@ -266,7 +266,7 @@ class ArrivalTests(ContractCase):
         client = self.rig.client()
         client.send(request()[:5])
         client.send(request()[5:])
-        self.assertEqual(self.rig.backends, [])
+        self.assertEqual((self.rig.backends, len(self.queue.waiting)), ([], 1))
         self.turn()
         self.rig.backend.take()
         self.rig.backend.send(OK)
@@ -275,12 +275,12 @@ class ArrivalTests(ContractCase):
         self.assert_works(client)
 
     def test_bounded(self) -> None:
-        """Of who says more meanwhile no more than two pieces are held; nothing is lost."""
+        """Of who says more meanwhile no more than one read is held; nothing is lost."""
         client = self.rig.client()
         body = b"x" * 500_000
         client.send(request(b"PUT / HTTP/1.1", b"Content-Length: 500000", body=body))
         client.send(b"")
-        self.assertGreater(len(client.transport.waiting), 300_000)
+        self.assertGreater(len(client.transport.waiting), 400_000)
         self.turn()
         self.assertEqual(len(Head(self.rig.backend.take()).rest), len(body))
 
@@ -304,14 +304,35 @@ class ArrivalTests(ContractCase):
         self.assertTrue(client.ended)
         self.successResultOf(done)
 
+    def test_drained_without_request(self) -> None:
+        """What has come only in part when the daemon stops is not waited for."""
+        client = self.rig.client()
+        client.send(request()[:9])
+        done = self.rig.web.drain()
+        self.turn()
+        self.assertTrue(client.ended)
+        self.successResultOf(done)
+
     def test_not_its_fault(self) -> None:
-        """Whoever waits for a turn is not reproached with a slow head."""
+        """Whoever waits for a turn is neither reproached with a slow head nor idle."""
         client = self.rig.client()
         client.send(request())
-        self.rig.network.pass_time(edge_settings().limits.head_timeout + 1)
+        self.rig.network.pass_time(edge_settings().limits.idle_timeout + 1)
         self.assertFalse(client.ended)
         self.turn()
         self.rig.backend.take()
+        self.rig.backend.send(OK)
+        self.assertEqual(Head(client.take()).rest, b"a")
+
+    def test_after_the_end(self) -> None:
+        """What comes once the connection has ended waits for no turn, and is not held."""
+        self.queue = self.rig.web._plain.arrivals = cast(Any, HandedQueue())
+        client = self.rig.plain_client()
+        self.rig.network.pass_time(edge_settings().limits.head_timeout + 1)
+        self.assertTrue(client.half_closed)
+        client.send(b"x" * 3 * DRAIN_BYTES)
+        self.assertEqual(self.queue.waiting, {})
+        self.assertGreater(len(client.transport.waiting), DRAIN_BYTES)
 
 
 class FirstSightTests(ContractCase):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -315,6 +317,19 @@ class EndTests(TicketCase):
         self.assertEqual(self.desk.tickets.cached, 0)
         self.assertTrue(self.calls[1].cancelled)
 
+    def test_one_cancels_another(self) -> None:
+        """Who is cancelled by another's callback, while all are told, takes the ticket from nobody."""
+        for error in (None, KerberosError(Stage.s4u2self, Cause.other)):
+            first, second, third = waiting = [self.desk.wait("anna") for _ in range(3)]
+            first.addBoth(_cancel, second)
+            self.calls[-1].start()
+            self.calls[-1].finish(error)
+            self.assertTrue(third.called)
+            self.failureResultOf(second, CancelledError)
+            for each in waiting:
+                each.addErrback(lambda _: None)
+            self.desk.tickets.forget("https://id.example.com", "anna")
+
     def test_forget_after_deadline(self) -> None:
         """Security row 45: a ticket that comes late is not kept for a user who signed out meanwhile."""
         waiting = self.desk.wait("anna")
@@ -344,3 +359,7 @@ class EndTests(TicketCase):
         for name in ("anna", "ben", "carl"):
             self.get(name)
         self.assertEqual(self.desk.tickets.cached, 2)
+
+
+def _cancel(_result: object, other: Deferred[Any]) -> None:
+    other.cancel()

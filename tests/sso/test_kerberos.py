@@ -224,6 +224,21 @@ class KerberosTests(SynchronousTestCase):
         never.callback(frozenset())
         self.successResultOf(waiting)
 
+    def test_rules_end_meanwhile(self) -> None:
+        """
+        Security row 44: rules that end while an account is looked up are asked for once more; if nobody can
+        tell them then, the user is not signed on.
+        """
+        self.prepared(self.attempt())
+        finding: Deferred[Account] = Deferred()
+        self.directory.account = finding
+        waiting = self.attempt().prepare()
+        assert waiting is not None
+        self.directory.never = lambda: fail(DirectoryError("directory_timeout", "silent"))
+        self.now += NEVER_KEPT_SECONDS
+        finding.callback(account())
+        self.failureResultOf(waiting, SignOnError)
+
     def test_waits(self) -> None:
         """An account and a ticket that are not there yet are waited for, in this order."""
         finding: Deferred[Account] = Deferred()
