@@ -177,15 +177,19 @@ class TargetTests(CorpusTestCase):
 
     def test_in_parts(self) -> None:
         """
-        Where paths decide, the ambiguous ones are refused, and no other is open.
+        Where paths decide, none is open to strangers, and the ambiguous ones are refused to everybody.
 
         Security row 7, security row 8.
         """
+        browser = self.signed_in()
+        begun = list(self.backend.begun)
         for case in PATHS:
-            answer = self.ask("echo", case.target.decode("latin-1"))
-            refused = bool(case.rule or case.ambiguous)
-            self.assertEqual(answer.status, 400 if refused else 302, case.target)
-        self.assertEqual(self.backend.begun, [])
+            target = case.target.decode("latin-1")
+            self.assertEqual(self.ask("echo", target).status, 400 if case.rule else 302, case.target)
+            if case.rule or case.ambiguous:
+                answer = self.ask("echo", target, headers=[self.cookie(browser)])
+                self.assertIn(answer.status, (400, 403), case.target)
+        self.assertEqual(self.backend.begun, begun)
 
 
 class AnswerTests(CorpusTestCase):
