@@ -16,6 +16,11 @@ from typing import Any, Final
 from bench.latencies import in_milliseconds
 from bench.requests import SECONDS, Target, check_status, client_context, read_target
 
+CONNECTIONS: Final = 8
+"""
+That are made beforehand: whoever is at work has some already. More are made where answers are slow.
+"""
+
 END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 
@@ -43,7 +48,8 @@ class Paced:
 
     async def run(self, rate: float, seconds: float) -> None:
         """Send C{rate} requests a second until L{stop}, at most so long; then wait for the last answer."""
-        await self._ask_once()
+        for _ in range(CONNECTIONS):
+            await self._ask_once()
         loop = asyncio.get_running_loop()
         start = loop.time() + 1 / rate
         async with asyncio.TaskGroup() as tasks:
@@ -59,7 +65,7 @@ class Paced:
         self._stopping = True
 
     async def _ask_once(self) -> None:
-        """The first request makes a connection, and is not counted."""
+        """The first request of a connection is not counted."""
         connection = await self._connection()
         await self._exchange(connection)
         self._idle.append(connection)
