@@ -81,10 +81,12 @@ class Accounts:
         @raise SignOnError: if there is no such name.
         """
         asked = look_up(principal, login_identity)
-        # Asked for first: behind a crowd's accounts it would have all of them wait for the last one.
-        learning = self._learn() if self.seconds() >= self._never_until else None
+        if self.seconds() >= self._never_until:
+            # Asked for first: behind a crowd's accounts it would have all of them wait for the last one. Who
+            # waits for it, and why it failed, is seen once the account is there.
+            self._learn().addErrback(lambda _: None)
         found = self._directory.find(_identity(asked))
-        return Deferred.fromCoroutine(self._slowly(asked, found, learning))
+        return Deferred.fromCoroutine(self._slowly(asked, found))
 
     def fresh(self, asked: LookUp) -> Deferred[Account]:
         """
@@ -112,19 +114,9 @@ class Accounts:
         self._never = never
         self._never_until = self.seconds() + NEVER_KEPT_SECONDS
 
-    async def _slowly(
-        self, asked: LookUp, finding: Account | Deferred[Account], learning: Deferred[None] | None
-    ) -> Account:
-        try:
-            found = await _told(finding) if isinstance(finding, Deferred) else finding
-        except BaseException:
-            if learning is not None:
-                # One reason is enough.
-                learning.addErrback(lambda _: None)
-            raise
-        if learning is not None:
-            await _told(learning)
-        # It may have waited longer than the rules stand.
+    async def _slowly(self, asked: LookUp, finding: Account | Deferred[Account]) -> Account:
+        found = await _told(finding) if isinstance(finding, Deferred) else finding
+        # Now: it may have waited longer than the rules stand.
         await self.never_impersonated()
         self._check(asked, found)
         return found
