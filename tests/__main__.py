@@ -4,7 +4,8 @@ C{python -m tests [--compiled | --both] [NAMES]}: all tests, or those of some pa
 They run on the sources; with C{--compiled} on what C{make compiled} left beside these; with C{--both} on the
 sources, then (L{tests.compiled}) on a compiled copy of them.
 
-The last line is C{N passed, N failed, N skipped}. Where C{CI} is set, a skipped
+What failed is told once more at the end, behind thousands of lines about what did not, and
+the last line is C{N passed, N failed, N skipped}. Where C{CI} is set, a skipped
 test is a failed run: what could not be tested was not tested.
 """
 
@@ -23,6 +24,9 @@ from tests.outcome import Outcome
 
 LOG_FOLDER = "_trial_temp"
 
+REASON_CHARACTERS = 400
+"""Of a failure's message, where it is told once more; whole, with its traceback, it stands further up."""
+
 
 class CountingReporter(TreeReporter):
     """Trial's reporter, which also knows how many tests ended how."""
@@ -36,6 +40,15 @@ class CountingReporter(TreeReporter):
             len(self.skips),
         )
 
+    def reasons(self) -> list[str]:
+        """A line or some for each test that failed: its name, and what it said."""
+        failed = [
+            (test, why if isinstance(why, str) else why.getErrorMessage())
+            for test, why in (*self.failures, *self.errors)
+        ]
+        surprises = [(test, "it passed, unexpectedly") for test, _ in self.unexpectedSuccesses]
+        return [f"failed: {test.id()}: {why[:REASON_CHARACTERS]}" for test, why in (*failed, *surprises)]
+
 
 def exit_code(outcome: Outcome, environment: Mapping[str, str]) -> int:
     """0 if everything ran and passed; nothing run is a failure too."""
@@ -43,13 +56,13 @@ def exit_code(outcome: Outcome, environment: Mapping[str, str]) -> int:
     return 0 if outcome.passed and not outcome.failed and complete else 1
 
 
-def run(names: Sequence[str]) -> Outcome:
+def run(names: Sequence[str]) -> CountingReporter:
     """Run the tests of these names."""
     suite = TestLoader().loadByNames(list(names), recurse=True)
     runner = TrialRunner(CountingReporter, workingDirectory=LOG_FOLDER)
     reporter = runner.run(suite)
     assert isinstance(reporter, CountingReporter)
-    return reporter.outcome
+    return reporter
 
 
 def choose_form(form: str) -> None:
@@ -74,13 +87,14 @@ def main() -> int:
     arguments = parser.parse_args()
     choose_form("compiled" if arguments.compiled else "interpreted")
     built = compiled.build() if arguments.both else Outcome()
-    outcome = built + run(arguments.names or ["tests"])
+    reporter = run(arguments.names or ["tests"])
+    outcome = built + reporter.outcome
     if arguments.both and built == Outcome():
         outcome += compiled.test()
     code = exit_code(outcome, os.environ)
     if code and not outcome.failed:
         print("nothing failed, but not everything was tested, which CI demands", flush=True)
-    print(outcome, flush=True)
+    print(*reporter.reasons(), outcome, sep="\n", flush=True)
     return code
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, makeTodo
 
 from appproxy.demo.active_directory.packages import find_command, install_commands, missing_packages
 from tests.__main__ import CountingReporter, exit_code
@@ -19,10 +19,10 @@ class Example(SynchronousTestCase):
         """Pass."""
 
 
-def outcome_after(*outcomes: str) -> Outcome:
-    """What a reporter counts that saw a test end in each of these ways."""
+def reporter_after(*outcomes: str) -> CountingReporter:
+    """A reporter that saw a test end in each of these ways."""
     reporter = CountingReporter(io.StringIO())
-    error = (AssertionError, AssertionError("x"), None)
+    error = (AssertionError, AssertionError("it is 3"), None)
     for outcome in outcomes:
         test = Example("passes")
         reporter.startTest(test)
@@ -35,8 +35,15 @@ def outcome_after(*outcomes: str) -> Outcome:
                 reporter.addError(test, error)
             case "skip":
                 reporter.addSkip(test, "no chromium")
+            case "surprise":
+                reporter.addUnexpectedSuccess(test, makeTodo("one day"))
         reporter.stopTest(test)
-    return reporter.outcome
+    return reporter
+
+
+def outcome_after(*outcomes: str) -> Outcome:
+    """What it counts."""
+    return reporter_after(*outcomes).outcome
 
 
 class ReporterTests(SynchronousTestCase):
@@ -48,6 +55,13 @@ class ReporterTests(SynchronousTestCase):
         self.assertEqual(str(outcome), "2 passed, 2 failed, 1 skipped")
         self.assertEqual(Outcome.of(f"{outcome}\n"), outcome)
         self.assertEqual(exit_code(outcome, {}), 1)
+
+    def test_reasons(self) -> None:
+        """Each test that failed is told by name and reason, and no other."""
+        reasons = reporter_after("success", "failure", "error", "skip", "surprise").reasons()
+        name = f"failed: {Example('passes').id()}: "
+        self.assertEqual(reasons, [f"{name}it is 3", f"{name}it is 3", f"{name}it passed, unexpectedly"])
+        self.assertEqual(reporter_after("success", "skip").reasons(), [])
 
     def test_two_runs(self) -> None:
         """The line counts both; what fails in the second one fails the whole."""
