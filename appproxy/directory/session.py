@@ -204,7 +204,7 @@ class Session:
         try:
             accepted, result, _, _ = self._connection.bind(read_server_info=False)
         except LDAPPackageUnavailableError as error:
-            text = "a bind by keytab needs gssapi: install appproxy[kerberos]"
+            text = "a bind by keytab needs gssapi: docs/kerberos.md, What is needed"
             raise self._error("directory_refused", text) from error
         except (LDAPException, OSError) as error:
             raise self._lost(error) from error

@@ -29,6 +29,6 @@ def make_delegator(account: str, keytab: Path, owner: int | None = None) -> Dele
         from appproxy.kerberos.delegation import Delegator
     except ImportError as error:
         raise KerberosUnavailable(
-            f"Kerberos needs the package gssapi: pip install appproxy[kerberos] ({error})"
+            f"Kerberos needs gssapi: install libkrb5-dev, gcc and python3-dev, then etc/install ({error})"
         ) from error
     return Delegator(account, keytab, owner=owner)

@@ -50,7 +50,7 @@ class LibraryTests(SynchronousTestCase):
             "try:\n"
             "    make_delegator('a@B', Path('/k'))\n"
             "except KerberosUnavailable as error:\n"
-            "    sys.exit('pip install appproxy[kerberos]' not in str(error))\n"
+            "    sys.exit('install libkrb5-dev, gcc and python3-dev' not in str(error))\n"
             "sys.exit(2)\n"
         )
         self.assertEqual(subprocess.run([sys.executable, "-c", program], check=False).returncode, 0)

@@ -79,6 +79,7 @@ class InstallTests(TestCase):
         self.assertEqual(self.files(), first)
         self.assertEqual(settings.read_text(), "mine\n")
         self.assertIn("install: done", said)
+        self.assertIn("install: without Kerberos sign-on: docs/kerberos.md", said)
         self.assertEqual(first["usr/local/bin/appproxy"][3], "/opt/other/bin/appproxy")
         self.assert_units()
         if os.geteuid() == 0:

@@ -40,6 +40,7 @@ NEEDED: Final = {
     "ip": "iproute2",
     "dpkg-deb": "dpkg",
     "lintian": "lintian",
+    "krb5-config": "libkrb5-dev",
 }
 WAYS: Final = ("script", "package")
 QUICK: Final = {"DPKG_DEB_COMPRESSOR_TYPE": "gzip"}
@@ -69,7 +70,7 @@ def build_wheels(folder: Path) -> Path:
     subprocess.run((PYTHON, "-m", "venv", folder / "venv"), check=True)
     pip = (folder / "venv" / "bin" / "pip", "--quiet", "--disable-pip-version-check")
     wheels = folder / "wheels"
-    subprocess.run((*pip, "wheel", f"--wheel-dir={wheels}", f"{sources}[demo]"), check=True)
+    subprocess.run((*pip, "wheel", f"--wheel-dir={wheels}", f"{sources}[demo,kerberos]"), check=True)
     return wheels
 
 

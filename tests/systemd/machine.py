@@ -23,7 +23,7 @@ from tests.systemd.promises import equal
 FOLDER: Final = WORK / "systemd"
 PACKAGES: Final = (
     *("systemd", "systemd-sysv", "dbus", "ca-certificates", "curl", "openssl"),
-    *("iproute2", "procps", "python3", "python3-venv"),
+    *("iproute2", "procps", "python3", "python3-venv", "libgssapi-krb5-2"),
 )
 """Besides what Debian calls required."""
 

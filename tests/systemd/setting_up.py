@@ -16,11 +16,12 @@ class SetUp:
     def __init__(self, site: Site, install: Callable[[], str]) -> None:
         self._site = site
         self._install = install
+        self._said = ""
         self._machine = site.machine
 
     def installs(self) -> None:
         """The installation goes through, makes three users, and neither starts nor enables anything."""
-        self._install()
+        self._said = self._install()
         for user in ("edge", "relay", "connector"):
             self._machine.run("id", f"appproxy-{user}")
         equal(
@@ -40,6 +41,12 @@ class SetUp:
             "test -e $1 || echo $file; done"
         )
         equal(missing, "", "modules that each start would compile anew")
+
+    def knows_kerberos(self) -> None:
+        """All that Kerberos sign-on needs is there, unless the installation said that it left it out."""
+        program = "from appproxy.kerberos.delegation import Delegator"
+        done = self._machine.attempt("/opt/appproxy/bin/python", "-c", program)
+        equal(done.returncode != 0, "without Kerberos sign-on" in self._said, done.stderr)
 
     def starts(self) -> None:
         """Edge and connector are configured, checked, enrolled and started by the documented commands."""
