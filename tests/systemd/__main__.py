@@ -19,9 +19,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.active_directory.packages import APPLICATION, CONTROLLER, missing_packages
 from tests.integration.support.case import ROOT
 from tests.packaging.support import copy_of_sources
 from tests.systemd.daemons import Daemons
+from tests.systemd.kerberos import with_kerberos
 from tests.systemd.machine import FOLDER, Machine, base, copy_tree
 from tests.systemd.package import Package
 from tests.systemd.promises import Verdicts
@@ -41,6 +43,8 @@ NEEDED: Final = {
     "dpkg-deb": "dpkg",
     "lintian": "lintian",
     "krb5-config": "libkrb5-dev",
+    **CONTROLLER,
+    **APPLICATION,
 }
 WAYS: Final = ("script", "package")
 QUICK: Final = {"DPKG_DEB_COMPRESSOR_TYPE": "gzip"}
@@ -59,7 +63,7 @@ def obstacle() -> str:
     """Why it cannot run here; empty if it can."""
     if os.geteuid() != 0:
         return "run it as root: it boots a machine of its own"
-    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
+    missing = missing_packages(NEEDED)
     return f"not installed: {' '.join(missing)} (apt-get install ...)" if missing else ""
 
 
@@ -111,6 +115,9 @@ def try_one(way: str, tree: Path, media: Media, verdicts: Verdicts) -> None:
         verdicts.try_all(f"{way}: serving", Serving(site))
         verdicts.try_all(f"{way}: daemons", Daemons(machine, PORTS))
         verdicts.try_all(f"{way}: running", Running(site))
+        if way == "package":  # The script installs where there is no compiler, and so without Kerberos.
+            with with_kerberos(site) as kerberos:
+                verdicts.try_all(f"{way}: Kerberos", kerberos)
         try_relay(way, tree, site, verdicts)
         verdicts.try_all(f"{way}: later", Package(site) if way == "package" else Script(site))
     finally:
