@@ -30,10 +30,11 @@ from appproxy.demo.active_directory.accounts import (
 )
 from appproxy.demo.active_directory.packages import APPLICATION, CONTROLLER, find_command, missing_packages
 from appproxy.demo.certificates import ensure_certificate
+from appproxy.demo.ports import free_ports
 from bench.clients import ENVIRONMENT, module
 from bench.line_options import LineShape
 from bench.prepare import install
-from bench.processes import BenchError, Process, free_ports, run
+from bench.processes import BenchError, Process, run
 from bench.sessions import user
 
 CONNECTOR_ACCOUNT: Final = "connector$"

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from appproxy.cli.client import AdminClient
+from appproxy.demo.ports import free_ports
 from appproxy.pki.enrolment_client import enroll
 from appproxy.pki.join_token import parse_token
 from bench.figures import Figure, noise
 from bench.load import Sample
 from bench.origin import Origin
 from bench.ours import CONNECTOR_GROUP, SESSIONS, Ours
-from bench.processes import Process, free_ports
+from bench.processes import Process
 from bench.rounds import Measured, running
 from bench.rows import MAIN_CASE
 from bench.section import Values, table

@@ -14,9 +14,10 @@ from typing import Final
 
 from appproxy.demo.active_directory.apache import USER, protected, server_conf
 from appproxy.demo.active_directory.packages import MODULE_FOLDER, find_command
+from appproxy.demo.ports import free_ports
 from bench.domain import SERVICE_ACCOUNT, Domain
 from bench.origin import SIZES
-from bench.processes import Process, free_ports
+from bench.processes import Process
 
 SIZE: Final = "1k"
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from appproxy.demo.ports import free_ports
 from bench import packet_line
 from bench.certificates import make_certificate
 from bench.clients import ENVIRONMENT, download, downloading, last_line, module, paced
@@ -29,7 +30,7 @@ from bench.far_ours import FarOurs
 from bench.line_options import LineShape, add_shape, shape_of
 from bench.line_table import lines
 from bench.origin import Origin
-from bench.processes import BenchError, Process, free_ports
+from bench.processes import BenchError, Process
 from bench.processes import run as run_command
 from bench.requests import Target
 from bench.rounds import tell

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from appproxy.demo.ports import free_ports
 from bench.clients import ENVIRONMENT, Result, download, module, paced
 from bench.crowd import READY, write_targets
 from bench.files import raise_limit
 from bench.ours import Ours
-from bench.processes import Process, free_ports, resident_memory
+from bench.processes import Process, resident_memory
 from bench.requests import Target
 from bench.rounds import tell
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.ports import free_ports
 from bench.nginx import start_nginx
-from bench.processes import Process, free_ports
+from bench.processes import Process
 from bench.scratch import scratch
 
 KIB: Final = 1 << 10

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from appproxy.demo.ports import free_ports
 from bench.certificates import Certificate, make_certificate
-from bench.processes import Process, free_ports, run
+from bench.processes import Process, run
 from bench.sessions import GROUP, ISSUER, make_sessions
 from bench.toml import Settings, toml_text
 

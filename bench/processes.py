@@ -33,16 +33,6 @@ class BenchError(Exception):
     """A measurement cannot be made, or would mean nothing: why."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on; all are held until the last is found, so they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
-
-
 def answers(port: int) -> bool:
     """Whether somebody accepts connections on 127.0.0.1."""
     try:

@@ -32,8 +32,9 @@ from appproxy.demo.active_directory.packages import APPLICATION, CONTROLLER, fin
 from appproxy.demo.certificates import ensure_certificate
 from appproxy.demo.page import PAGE_HEADERS, DemoPages
 from appproxy.demo.plan import GROUP, HEADLINE, LOGIN, PASSWORD, Plan, toml_text
+from appproxy.demo.ports import free_port
 from appproxy.demo.probe import ProbeFailed
-from appproxy.demo.processes import DemoFailed, free_port
+from appproxy.demo.processes import DemoFailed
 from appproxy.demo.programs import Programs
 from appproxy.demo.provider_data import DemoUser, people_lines
 

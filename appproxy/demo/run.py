@@ -24,8 +24,9 @@ from appproxy.demo.certificates import ensure_certificate
 from appproxy.demo.kind import Kind
 from appproxy.demo.page import DemoPages, site_of
 from appproxy.demo.plan import DOMAIN, GROUP, LOGIN, Folder, Plan
+from appproxy.demo.ports import free_port
 from appproxy.demo.probe import ProbeFailed, sign_in_and_open
-from appproxy.demo.processes import DemoFailed, free_port, program, run_command
+from appproxy.demo.processes import DemoFailed, program, run_command
 from appproxy.demo.programs import Programs
 from appproxy.demo.provider import Provider
 from appproxy.demo.provider_site import provider_resource

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.ports import free_ports
 from bench.certificates import make_certificate
 from bench.peers.prepare import APACHE_MODULES, find_program, prepare
 from bench.peers.provider import CLIENT_ID, CLIENT_SECRET, Provider
 from bench.peers.ssh import SshTunnel
 from bench.peers.template import fill
 from bench.peers.visitor import Visitor
-from bench.processes import Process, free_ports
+from bench.processes import Process
 
 HOST: Final = "app.apache.localhost"
 SESSIONS: Final = 100

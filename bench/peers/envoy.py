@@ -22,11 +22,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.ports import free_ports
 from bench.certificates import Certificate, make_certificate
 from bench.peers.provider import CLIENT_ID, CLIENT_SECRET, Provider
 from bench.peers.template import fill
 from bench.peers.visitor import Visitor
-from bench.processes import BenchError, Process, free_ports
+from bench.processes import BenchError, Process
 
 HOST: Final = "app.envoy.localhost"
 SESSIONS: Final = 1_000

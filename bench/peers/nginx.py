@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.ports import free_ports
 from bench.certificates import Certificate, make_certificate
 from bench.nginx import start_nginx
-from bench.processes import Process, free_ports
+from bench.processes import Process
 
 HOST: Final = "app.nginx.localhost"
 _BACK_NAME: Final = "back.nginx.localhost"

@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from appproxy.demo.ports import free_ports
 from bench.peers.prepare import find_program
 from bench.peers.template import fill
-from bench.processes import BenchError, Process, free_ports, run
+from bench.processes import BenchError, Process, run
 
 _PRIVILEGE_SEPARATION: Final = Path("/run/sshd")
 """Root's sshd insists on this folder."""

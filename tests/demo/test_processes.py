@@ -17,7 +17,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from appproxy.demo.processes import Daemon, DemoFailed, free_port, program, run_command
+from appproxy.demo.ports import free_port
+from appproxy.demo.processes import Daemon, DemoFailed, program, run_command
 
 _NOTIFY = """
 import os, signal, socket, sys

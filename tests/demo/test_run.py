@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appproxy.demo.page import DemoPages
 from appproxy.demo.plan import LOGIN, Folder, Plan
-from appproxy.demo.processes import DemoFailed, free_port
+from appproxy.demo.ports import free_port
+from appproxy.demo.processes import DemoFailed
 from appproxy.demo.run import Demo, build_sites, check_port, write_secret
 from appproxy.demo.samples import APPLICATIONS, Samples
 from tests.pages.support import ask_site
@@ -93,7 +94,7 @@ class FolderTests(SynchronousTestCase):
 
 
 class PortTests(SynchronousTestCase):
-    """L{check_port} and L{free_port}."""
+    """L{check_port}."""
 
     def test_taken(self) -> None:
         """A port that is taken is told before anything starts, with what to do."""

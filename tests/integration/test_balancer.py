@@ -7,11 +7,12 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
+from appproxy.demo.ports import free_ports
 from tests.integration.support.attacker import Wire
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.echo import Echo
 from tests.integration.support.installation import Installation
-from tests.integration.support.processes import Running, free_ports
+from tests.integration.support.processes import Running
 from tests.prepare import find_command
 
 BALANCER: Final = "127.0.0.2"

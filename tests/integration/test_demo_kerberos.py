@@ -8,11 +8,12 @@ import tomllib
 import urllib.parse
 from pathlib import Path
 
+from appproxy.demo.ports import free_ports
 from tests.integration.support.active_directory.application import need_application
 from tests.integration.support.active_directory.controller import need_gssapi
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import IntegrationTestCase
-from tests.integration.support.processes import Running, answers, free_ports
+from tests.integration.support.processes import Running, answers
 from tests.integration.test_first_hour import descendants
 
 START_SECONDS = 240.0

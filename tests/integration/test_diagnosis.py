@@ -7,12 +7,13 @@ import re
 import socket
 from typing import Any
 
+from appproxy.demo.ports import free_port
 from tests.integration.support.browser import Page
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.echo import Echo
 from tests.integration.support.installation import PROGRAMS, Installation
 from tests.integration.support.oidc_provider import ADA, GRACE
-from tests.integration.support.processes import free_port, run, wait_until
+from tests.integration.support.processes import run, wait_until
 
 
 class DiagnosisTests(IntegrationTestCase):

@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
+from appproxy.demo.ports import free_port
 from appproxy.directory.account import Account
 from appproxy.directory.client import REFUSED_SECONDS, Call, Client
 from appproxy.directory.credential_cache import CredentialCache
@@ -47,7 +48,6 @@ from tests.integration.support.active_directory.controller import (
     use_krb5_config,
 )
 from tests.integration.support.certificates import TestAuthority
-from tests.integration.support.processes import free_port
 
 TRICKS: Final = (
     *("*", "a*", "alice)(objectClass=*", "*)(sAMAccountName=alice", "\0", "alice\0", "ali\\63e", "alice\\"),

@@ -19,12 +19,13 @@ from typing import Final
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from appproxy.demo.ports import free_ports
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import ROOT, IntegrationTestCase
 from tests.integration.support.certificates import TestAuthority
 from tests.integration.support.installation import PROGRAMS, READY
 from tests.integration.support.oidc_provider import ADA, Client, OidcProvider
-from tests.integration.support.processes import Running, answers, free_ports, must_run, wait_until
+from tests.integration.support.processes import Running, answers, must_run, wait_until
 
 SECTION: Final = "### The same on one machine, without root"
 ISSUER: Final = "https://login.example.com/realms/main"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.trial.unittest import SkipTest
 
+from appproxy.demo.ports import free_port
 from appproxy.kerberos.advice import advice_for
 from appproxy.kerberos.causes import Cause, KerberosError, Progress, Stage
 from appproxy.kerberos.library import make_delegator
@@ -29,7 +30,7 @@ from tests.integration.support.active_directory.accounts import (
     UNLISTED,
 )
 from tests.integration.support.kerberos import KerberosCase
-from tests.integration.support.processes import free_port, must_run
+from tests.integration.support.processes import must_run
 from tests.kerberos.test_keytab import entry
 from tests.kerberos.test_spnego import KRB5, NTLM, response, state, token, value
 from tests.prepare import find_command

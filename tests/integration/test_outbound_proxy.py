@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from appproxy.demo.ports import free_ports
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.certificates import TestAuthority
 from tests.integration.support.echo import Echo
 from tests.integration.support.installation import Installation
-from tests.integration.support.processes import Running, free_ports
+from tests.integration.support.processes import Running
 from tests.prepare import find_command
 
 PROXY: Final = """\

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.integration.support.processes import Running, free_port
+from appproxy.demo.ports import free_port
+from tests.integration.support.processes import Running
 
 PYTHON: Final = sys.executable
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.request import urlopen
 
+from appproxy.demo.ports import free_ports
 from tests.integration.support.browser import Browser, Page
 from tests.integration.support.case import IntegrationTestCase
 from tests.integration.support.certificates import TestAuthority
 from tests.integration.support.oidc_provider import ADA, GRACE, Client, OidcProvider, User
-from tests.integration.support.processes import Running, free_ports, must_run
+from tests.integration.support.processes import Running, must_run
 from tests.integration.support.toml import Settings, merged, toml_text
 
 PROGRAMS: Final = Path(sys.executable).parent

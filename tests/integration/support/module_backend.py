@@ -7,8 +7,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from appproxy.demo.ports import free_port
 from tests.integration.support.case import ROOT
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.processes import Running
 
 
 class ModuleBackend:

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SkipTest
 
+from appproxy.demo.ports import free_port
 from tests.integration.support.case import WORK
 from tests.integration.support.certificates import TestAuthority
-from tests.integration.support.processes import NotReady, Running, free_port, must_run, run
+from tests.integration.support.processes import NotReady, Running, must_run, run
 
 SOURCES: Final = Path(__file__).parents[1] / "oidc_provider"
 HOST: Final = "op.localhost"

@@ -28,22 +28,6 @@ class NotReady(AssertionError):
     """A process ended, or did not become what it should in time."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on; all are held until the last is found, so they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
-
-
-def free_port() -> int:
-    """One of L{free_ports}."""
-    (port,) = free_ports(1)
-    return port
-
-
 def allow_open_files(wanted: int) -> Callable[[], None]:
     """
     Let this process, and what it starts from now on, open so many files.

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from appproxy.demo.ports import free_port
 from tests.integration.support.attacker import HostileBackend
 from tests.integration.support.case import ROOT
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.processes import Running
 
 TOLD: Final = b"X-Told"
 """A header of nginx's answer: what it understood itself."""

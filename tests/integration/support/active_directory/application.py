@@ -12,8 +12,9 @@ from twisted.trial.unittest import SkipTest
 
 from appproxy.demo.active_directory.apache import USER, protected, server_conf
 from appproxy.demo.active_directory.packages import APPLICATION, MODULE_FOLDER, missing_packages
+from appproxy.demo.ports import free_port
 from tests.integration.support.active_directory.controller import DomainController, need_active_directory
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.processes import Running
 
 PAGE: Final = 'user=<!--#echo var="REMOTE_USER" --> auth=<!--#echo var="AUTH_TYPE" -->\n'
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from appproxy.demo.active_directory.apache import USER, server_conf
 from appproxy.demo.active_directory.packages import MODULE_FOLDER
+from appproxy.demo.ports import free_port
 from tests.integration.support.active_directory.controller import DomainController
-from tests.integration.support.processes import Running, free_port
+from tests.integration.support.processes import Running
 
 MODULES: Final = ("proxy", "proxy_connect")
 
