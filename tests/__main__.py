@@ -41,13 +41,16 @@ class CountingReporter(TreeReporter):
         )
 
     def reasons(self) -> list[str]:
-        """A line or some for each test that failed: its name, and what it said."""
+        """A line for each test that failed: its name, and what it said."""
         failed = [
             (test, why if isinstance(why, str) else why.getErrorMessage())
             for test, why in (*self.failures, *self.errors)
         ]
         surprises = [(test, "it passed, unexpectedly") for test, _ in self.unexpectedSuccesses]
-        return [f"failed: {test.id()}: {why[:REASON_CHARACTERS]}" for test, why in (*failed, *surprises)]
+        return [
+            f"failed: {test.id()}: {' '.join(why.split())[:REASON_CHARACTERS]}"
+            for test, why in (*failed, *surprises)
+        ]
 
 
 def exit_code(outcome: Outcome, environment: Mapping[str, str]) -> int:

@@ -90,6 +90,7 @@ def _findings_of(settings: BaseModel, hosts: set[str]) -> Iterator[Finding]:
     elif isinstance(settings, ConnectorSettings):
         yield from _tunnel_findings(settings)
         yield from check_backends(settings.allowed_backends, settings.names_resolve_into)
+        yield from _kerberos_findings(settings)
     elif isinstance(settings, RelaySettings):
         yield from check_identity(settings.identity, ())
         account = account_of_owner(settings.identity.parent)
@@ -104,6 +105,13 @@ def _tunnel_findings(settings: ConnectorSettings) -> Iterator[Finding]:
         yield Finding("failed", "proxy", str(error))
         return
     yield from check_identity(settings.identity, settings.connect, proxy=proxy)
+
+
+def _kerberos_findings(settings: ConnectorSettings) -> Iterator[Finding]:
+    # Most commands have no use for a directory's library, which takes a while to load.
+    from appproxy.cli.online_kerberos import check_kerberos
+
+    yield from check_kerberos(settings, account_of_owner(settings.identity.parent))
 
 
 def _edge_findings(settings: EdgeSettings, hosts: set[str]) -> Iterator[Finding]:

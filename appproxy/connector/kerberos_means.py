@@ -54,7 +54,7 @@ class KerberosMeans:
             delegator = own_account(own, "allowed_sso")
         except NoAccount as error:
             raise CannotSignOn(str(error)) from error
-        self._directory: Directory = open_directory(_directory_settings(settings), reactor, reactor.seconds)
+        self._directory: Directory = open_directory(directory_settings(settings), reactor, reactor.seconds)
         self._pool = FairPool("kerberos", TICKET_THREADS, reactor)
         sys.setswitchinterval(SWITCH_SECONDS)
         self._tickets = Tickets(
@@ -78,7 +78,12 @@ class KerberosMeans:
         self._directory.close()
 
 
-def _directory_settings(settings: ConnectorSettings) -> DirectoryClientSettings:
+def directory_settings(settings: ConnectorSettings) -> DirectoryClientSettings:
+    """
+    How the directory is asked.
+
+    @raise CannotSignOn: if the password is not there, or not safe.
+    """
     directory = settings.directory
     password = ""
     if directory.password_file is not None:

@@ -22,7 +22,7 @@ class Example(SynchronousTestCase):
 def reporter_after(*outcomes: str) -> CountingReporter:
     """A reporter that saw a test end in each of these ways."""
     reporter = CountingReporter(io.StringIO())
-    error = (AssertionError, AssertionError("it is 3"), None)
+    error = (AssertionError, AssertionError("it\nis 3"), None)
     for outcome in outcomes:
         test = Example("passes")
         reporter.startTest(test)

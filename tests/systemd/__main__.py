@@ -23,7 +23,7 @@ from appproxy.demo.active_directory.packages import APPLICATION, CONTROLLER, mis
 from tests.integration.support.case import ROOT
 from tests.packaging.support import copy_of_sources
 from tests.systemd.daemons import Daemons
-from tests.systemd.kerberos import with_kerberos
+from tests.systemd.kerberos import try_kerberos
 from tests.systemd.machine import FOLDER, Machine, base, copy_tree
 from tests.systemd.package import Package
 from tests.systemd.promises import Verdicts
@@ -116,8 +116,7 @@ def try_one(way: str, tree: Path, media: Media, verdicts: Verdicts) -> None:
         verdicts.try_all(f"{way}: daemons", Daemons(machine, PORTS))
         verdicts.try_all(f"{way}: running", Running(site))
         if way == "package":  # The script installs where there is no compiler, and so without Kerberos.
-            with with_kerberos(site) as kerberos:
-                verdicts.try_all(f"{way}: Kerberos", kerberos)
+            try_kerberos(site, verdicts)
         try_relay(way, tree, site, verdicts)
         verdicts.try_all(f"{way}: later", Package(site) if way == "package" else Script(site))
     finally:

@@ -5,8 +5,6 @@ What must hold of Kerberos sign-on by a connector that systemd restrains, with a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from appproxy.demo.plan import GROUP
 from appproxy.demo.samples import USERS
@@ -20,26 +18,44 @@ from tests.integration.support.active_directory.accounts import (
 )
 from tests.integration.support.active_directory.application import KerberosApplication
 from tests.integration.support.active_directory.controller import DomainController
-from tests.systemd.promises import equal
+from tests.systemd.promises import Verdicts, equal
 from tests.systemd.site import CONNECTOR, CONNECTOR_FILE, Site
 
 KEYTAB = "/etc/appproxy/connector.keytab"
 CA = "/etc/appproxy/directory-ca.pem"
-APPLICATIONS = "/root/kerberos.toml"
+DROP_IN = f"/etc/systemd/system/{CONNECTOR}.service.d/kerberos.conf"
+PUBLISHED = "/root/applications.toml"
+WITH_KERBEROS = "/root/kerberos.toml"
 NAME = "intranet"
 ACCOUNT = "ada"
 
 
 class Kerberos:
-    """An application that knows only Kerberos, published like the others."""
+    """An application that knows only Kerberos, published like the others; for a while there is a domain."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, domain: DomainController) -> None:
         self._site = site
+        self._domain = domain
         self._machine = site.machine
+        self._file = site.machine.path(CONNECTOR_FILE)
+        self._before = self._file.read_text()
+
+    def is_set_up(self) -> None:
+        """The connector starts with an account of the domain, by the files and modes of docs/kerberos.md."""
+        self._domain.change(Wanted(accounts=[user(ACCOUNT, upn=USERS[0].mail)]))
+        self._application = KerberosApplication(self._domain)
+        _give_account(self._site, self._domain)
+        self._file.write_text(_connector_toml(self._before, self._domain, self._application))
+        checked = ("appproxy", "check", CONNECTOR_FILE, "--online")
+        found = self._machine.run("env", "CREDENTIALS_DIRECTORY=/etc/appproxy", *checked)
+        equal({line.split()[0] for line in found.splitlines()}, {"ok"}, found)
+        self._machine.shell(f"systemctl daemon-reload; systemctl restart {CONNECTOR}")
+        _publish(self._site, self._application)
+        self._site.wait_until_it_serves()
 
     def signs_on(self) -> None:
         """The application sees the account of the user who signed in."""
-        page = self._site.sign_in(NAME)
+        page = self._site.browser.open(self._site.url(NAME))
         equal(page.status, 200, page.text)
         assert f"user={ACCOUNT}@{REALM} " in page.text, page.text
 
@@ -47,29 +63,20 @@ class Kerberos:
         """C{appproxy explain kerberos} finds nothing wrong."""
         self._machine.run("appproxy", "explain", "kerberos", NAME, "--user", USERS[0].mail)
 
+    def is_left(self) -> None:
+        """Without the domain, all is as it was."""
+        self._machine.run("appproxy", "apply", "--yes", "--prune", PUBLISHED)
+        self._file.write_text(self._before)
+        self._machine.shell(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {CONNECTOR}")
+        self._application.stop()
+        self._site.wait_until_it_serves()
 
-@contextmanager
-def with_kerberos(site: Site) -> Iterator[Kerberos]:
-    """For a while there is a domain, and the connector has an account in it."""
-    machine = site.machine
+
+def try_kerberos(site: Site, verdicts: Verdicts) -> None:
+    """Its promises, with a domain of their own."""
     domain = DomainController()
     try:
-        domain.change(Wanted(accounts=[user(ACCOUNT, upn=USERS[0].mail)]))
-        application = KerberosApplication(domain)
-        file = machine.path(CONNECTOR_FILE)
-        before = file.read_text()
-        _give_account(site, domain)
-        file.write_text(_connector_toml(before, domain, application))
-        machine.run("systemctl", "restart", CONNECTOR)
-        site.wait_until_it_serves()
-        _publish(site, application)
-        try:
-            yield Kerberos(site)
-        finally:
-            file.write_text(before)
-            machine.run("systemctl", "restart", CONNECTOR)
-            application.stop()
-            site.wait_until_it_serves()
+        verdicts.try_all("package: Kerberos", Kerberos(site, domain))
     finally:
         domain.remove()
 
@@ -80,13 +87,15 @@ def _give_account(site: Site, domain: DomainController) -> None:
     machine.path("/etc/krb5.conf").write_text(domain.krb5_config.read_text())
     machine.path(CA).write_bytes(domain.ca_file.read_bytes())
     machine.path(KEYTAB).write_bytes(domain.keytab("connector").read_bytes())
-    machine.shell(f"chown root:appproxy-connector {KEYTAB}; chmod 640 {KEYTAB}")
+    machine.path(KEYTAB).chmod(0o600)
+    machine.path(DROP_IN).parent.mkdir(exist_ok=True)
+    machine.path(DROP_IN).write_text(f"[Service]\nLoadCredential=connector.keytab:{KEYTAB}\n")
 
 
 def _connector_toml(before: str, domain: DomainController, application: KerberosApplication) -> str:
     """What there was, and Kerberos."""
     backend = json.dumps(f"127.0.0.1:{application.port}")
-    return f"""allowed_sso = ["none", "headers", "passthrough", "kerberos"]
+    return f"""allowed_sso = ["none", "headers", "kerberos"]
 allowed_spns = ["HTTP/*.{DOMAIN}"]
 {before.replace("allowed_backends = [", f"allowed_backends = [{backend}, ")}
 [directory]
@@ -94,14 +103,14 @@ servers = ["{domain.ldaps_url}"]
 base = "{BASE}"
 ca_file = "{CA}"
 [kerberos]
-keytab_file = "{KEYTAB}"
+keytab_file = "credential:connector.keytab"
 principal = "connector$@{REALM}"
 """
 
 
 def _publish(site: Site, application: KerberosApplication) -> None:
-    text = site.machine.path("/root/applications.toml").read_text()
-    site.machine.path(APPLICATIONS).write_text(
+    text = site.machine.path(PUBLISHED).read_text()
+    site.machine.path(WITH_KERBEROS).write_text(
         f"""{text}
 [applications.{NAME}]
 name = "Intranet"
@@ -114,4 +123,4 @@ mode = "kerberos"
 service_principal_name = "{INTRANET}"
 """
     )
-    site.machine.run("appproxy", "apply", "--yes", APPLICATIONS)
+    site.machine.run("appproxy", "apply", "--yes", WITH_KERBEROS)

@@ -1,0 +1,89 @@
+"""
+C{appproxy check --online}: the connector's account in Kerberos.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from appproxy.cli.online import Finding
+from appproxy.cli.online_access import Account
+from appproxy.cli.online_directory import DIRECTORY, check_directory
+from appproxy.config.connector import ConnectorSettings, KerberosSettings
+from appproxy.config.fields import CREDENTIAL
+from appproxy.connector.own_account import NoAccount, own_account
+from appproxy.kerberos.advice import advise
+from appproxy.kerberos.causes import Cause, KerberosError, Stage
+
+KERBEROS: Final = "Kerberos"
+
+
+def check_kerberos(settings: ConnectorSettings, account: Account | None) -> Iterator[Finding]:
+    """
+    The keytab, the connector's own ticket, each domain controller, the right to delegate.
+
+    @param account: who runs the daemon; L{None} if that may read everything.
+    """
+    if "kerberos" not in settings.allowed_sso:
+        return
+    own = settings.kerberos
+    if str(own.keytab_file).startswith(CREDENTIAL):
+        where = f"{own.keytab_file} is there only in a systemd unit with LoadCredential="
+        what = "CREDENTIALS_DIRECTORY=FOLDER before this command says where to look instead"
+        yield Finding("warning", KERBEROS, f"kerberos.keytab_file: {where}; {what}")
+        return
+    found = _own_ticket(own, account)
+    yield found
+    if found.verdict == "failed" and settings.directory.bind == "keytab":
+        yield Finding("skipped", DIRECTORY, "is bound to with the keytab")
+        return
+    yield from check_directory(settings)
+
+
+def _own_ticket(own: KerberosSettings, account: Account | None) -> Finding:
+    """As the daemon gets it, when it first needs one."""
+    assert own.keytab_file is not None, "the settings were checked"
+    try:
+        delegator = own_account(own, "allowed_sso", account.user if account else None)
+        if account is not None and not account.can_read(own.keytab_file):
+            reader = f"the user {account.name} may not read it"
+            return Finding("failed", KERBEROS, f"kerberos.keytab_file: {own.keytab_file}: {reader}")
+        _within(own.deadline, delegator.log_in)
+    except NoAccount as error:
+        return Finding("failed", KERBEROS, str(error))
+    except KerberosError as error:
+        return Finding("failed", KERBEROS, _advised(error, own))
+    realm = own.principal.rpartition("@")[2]
+    return Finding("ok", KERBEROS, f"a KDC of {realm} gives {own.principal} a ticket for its key")
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """
+    Wait so long for what cannot be interrupted: the library asks a silent KDC for half a minute.
+
+    @raise KerberosError: whatever the call raises, or if it is not done.
+    """
+    failures: list[KerberosError] = []
+
+    def run() -> None:
+        try:
+            call()
+        except KerberosError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise KerberosError(Stage.own_ticket, Cause.kdc_timeout, f"no answer in {seconds:g} s")
+    if failures:
+        raise failures[0]
+
+
+def _advised(error: KerberosError, own: KerberosSettings) -> str:
+    account, _, realm = own.principal.rpartition("@")
+    advice = advise(error, account=account, user=account, realm=realm, keytab=str(own.keytab_file))
+    detail = f" ({error.detail})" if error.detail else ""
+    return f"{advice.meaning}{detail} {advice.remedy}"
