@@ -31,7 +31,11 @@ from appproxy.pki.identity import IDENTITY_FOLDER
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--online", is_flag=True, help="Look at provider, certificates, DNS, ports, backends too.")
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Look at provider, certificates, DNS, ports, backends, domain controllers too.",
+)
 @output_option
 def check(files: Sequence[str], online: bool, output: Form) -> None:
     """

@@ -4,8 +4,11 @@ C{appproxy check --online}: the connector's account in Kerberos.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Final
 
 from appproxy.cli.online import Finding
@@ -47,7 +50,7 @@ def _own_ticket(own: KerberosSettings, account: Account | None) -> Finding:
     assert own.keytab_file is not None, "the settings were checked"
     try:
         delegator = own_account(own, "allowed_sso", account.user if account else None)
-        if account is not None and not account.can_read(own.keytab_file):
+        if account is not None and not _reaches(account, own.keytab_file):
             reader = f"the user {account.name} may not read it"
             return Finding("failed", KERBEROS, f"kerberos.keytab_file: {own.keytab_file}: {reader}")
         _within(own.deadline, delegator.log_in)
@@ -59,27 +62,33 @@ def _own_ticket(own: KerberosSettings, account: Account | None) -> Finding:
     return Finding("ok", KERBEROS, f"a KDC of {realm} gives {own.principal} a ticket for its key")
 
 
+def _reaches(account: Account, keytab: Path) -> bool:
+    """What systemd hands over it reads itself, as root."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return (credentials is not None and keytab.parent == Path(credentials)) or account.can_read(keytab)
+
+
 def _within(seconds: float, call: Callable[[], None]) -> None:
     """
     Wait so long for what cannot be interrupted: the library asks a silent KDC for half a minute.
 
-    @raise KerberosError: whatever the call raises, or if it is not done.
+    @raise KerberosError: if it is not done, besides whatever the call raises.
     """
-    failures: list[KerberosError] = []
+    done: Future[None] = Future()
 
     def run() -> None:
         try:
             call()
-        except KerberosError as error:
-            failures.append(error)
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    # It does not keep the process from ending.
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([done], seconds).done:
         raise KerberosError(Stage.own_ticket, Cause.kdc_timeout, f"no answer in {seconds:g} s")
-    if failures:
-        raise failures[0]
+    done.result()
 
 
 def _advised(error: KerberosError, own: KerberosSettings) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from shutil import which
+import shutil
 from typing import Any
 
 from twisted.trial.unittest import SkipTest
@@ -36,6 +36,7 @@ class CheckTests(KerberosCase):
         need_gssapi()
         self.keytab = self.folder / "connector.keytab"
         self.use_keytab("connector")
+        self.identity = self.folder / "state" / "identity"
 
     def use_keytab(self, name: str) -> None:
         """That of another account."""
@@ -54,6 +55,7 @@ class CheckTests(KerberosCase):
         own = {"ca_file": self.domain.ca_file, "base": BASE, "servers": [self.domain.ldaps_url]}
         principal = {"keytab_file": self.keytab, "principal": f"connector$@{REALM}"}
         document = {
+            "identity": self.identity,
             "allowed_backends": ["127.0.0.1:1"],
             "allowed_sso": ["none", "kerberos"],
             "allowed_spns": [INTRANET],
@@ -145,14 +147,18 @@ class CheckTests(KerberosCase):
 
     def test_clock(self) -> None:
         """A clock that is wrong by ten minutes fails, though libkrb5 makes up for it."""
-        if which("faketime") is None:
+        if shutil.which("faketime") is None:
             raise SkipTest("not installed: faketime")
         found = self.check(prefix=("faketime", "+10 minutes"))
         self.assertEqual([each[0] for each in found], ["ok", "failed"], found)
         self.assertRegex(found[1][2], "its clock is (599|600|601) s behind ours. Let both machines")
 
     def test_credential(self) -> None:
-        """A keytab that systemd hands over is named; it is looked at where the command is told to."""
+        """A keytab that the daemon may not read itself fails; one that systemd hands over is looked for."""
+        self.identity.mkdir(parents=True)
+        shutil.chown(self.identity.parent, "nobody")
+        nobody = f"{self.keytab}: the user nobody may not read it"
+        self.assertIn(nobody, self.check()[0][2])
         found = self.check(kerberos={"keytab_file": "credential:connector.keytab"})
         self.assert_found(found, ("warning", "Kerberos", "CREDENTIALS_DIRECTORY=FOLDER"))
         where = {"CREDENTIALS_DIRECTORY": str(self.folder)}
