@@ -28,10 +28,6 @@ class TroubleTests(KerberosTestCase):
         self.addCleanup(self.relay.stop)
         return self.controller.krb5_config_for(self.relay.address, self.relay.port)
 
-    def connector_settings(self, account: str = "connector", **kerberos: Any) -> dict[str, Any]:
-        """A short wait."""
-        return super().connector_settings(account, deadline="2s", **kerberos)
-
     def serve(self) -> dict[str, Browser]:
         """A plain application beside the other, and two users, one of whom has a ticket already."""
         self.publish({"intranet": {}, "plain": {}})
