@@ -23,7 +23,7 @@ from tests.systemd.site import CONNECTOR, CONNECTOR_FILE, Site
 
 KEYTAB = "/etc/appproxy/connector.keytab"
 CA = "/etc/appproxy/directory-ca.pem"
-DROP_IN = f"/etc/systemd/system/{CONNECTOR}.service.d/kerberos.conf"
+DROP_INS = f"/etc/systemd/system/{CONNECTOR}.service.d"
 PUBLISHED = "/root/applications.toml"
 WITH_KERBEROS = "/root/kerberos.toml"
 NAME = "intranet"
@@ -67,7 +67,7 @@ class Kerberos:
         """Without the domain, all is as it was."""
         self._machine.run("appproxy", "apply", "--yes", "--prune", PUBLISHED)
         self._file.write_text(self._before)
-        self._machine.shell(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {CONNECTOR}")
+        self._machine.shell(f"rm -r {DROP_INS}; systemctl daemon-reload; systemctl restart {CONNECTOR}")
         self._application.stop()
         self._site.wait_until_it_serves()
 
@@ -88,8 +88,10 @@ def _give_account(site: Site, domain: DomainController) -> None:
     machine.path(CA).write_bytes(domain.ca_file.read_bytes())
     machine.path(KEYTAB).write_bytes(domain.keytab("connector").read_bytes())
     machine.path(KEYTAB).chmod(0o600)
-    machine.path(DROP_IN).parent.mkdir(exist_ok=True)
-    machine.path(DROP_IN).write_text(f"[Service]\nLoadCredential=connector.keytab:{KEYTAB}\n")
+    machine.path(DROP_INS).mkdir(exist_ok=True)
+    machine.path(f"{DROP_INS}/kerberos.conf").write_text(
+        f"[Service]\nLoadCredential=connector.keytab:{KEYTAB}\n"
+    )
 
 
 def _connector_toml(before: str, domain: DomainController, application: KerberosApplication) -> str:
