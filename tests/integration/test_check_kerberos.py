@@ -88,7 +88,7 @@ class CheckTests(KerberosCase):
                 "directory",
                 f"{self.domain.ldaps_url}:636 takes the connector's account; its clock and ours agree",
             ),
-            ("ok", "directory", "never_impersonate: all 1 names are known"),
+            ("ok", "directory", "never_impersonate: every name is known"),
             ("ok", "delegation", f"connector$ may delegate to {INTRANET}, which is svc-intranet's"),
             ("ok", "delegation", f"connector$ may delegate to 2 services of HTTP/*.apps.{DOMAIN}: HTTP/one"),
         )
