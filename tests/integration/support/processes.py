@@ -18,7 +18,12 @@ from typing import Final
 START_SECONDS: Final = 60.0
 """Until a process answers: the machine may be busy with a browser."""
 
+END_SECONDS: Final = 60.0
+"""Until a process has ended by itself, likewise."""
+
 STOP_SECONDS: Final = 10.0
+"""What a process that is no longer needed may take to end, before it is killed."""
+
 POLL_SECONDS: Final = 0.02
 SHOWN_CHARACTERS: Final = 12_000
 """Of a log, in a failed test's output: its end."""
@@ -171,7 +176,7 @@ class Running:
         """Wait until it listens."""
         self.wait_until(lambda: answers(port), f"listens on {port}", seconds)
 
-    def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
+    def wait_for_end(self, seconds: float = END_SECONDS) -> int:
         """Its exit code, once it has ended by itself."""
         return self._process.wait(seconds)
 
