@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from tests.integration.support.case import WORK
 from tests.integration.support.processes import wait_until
@@ -44,11 +45,11 @@ class CommandFailed(AssertionError):
 
 
 def base() -> Path:
-    """A tree of this machine's own Debian, made once: packages of its Python run there, too."""
-    folder = FOLDER / "debian"
+    """A tree of this machine's own Debian, made once for these packages. Wheels for its Python run there."""
+    folder = FOLDER / f"debian-{crc32(' '.join(PACKAGES).encode()):08x}"
     if folder.exists():
         return folder
-    making = FOLDER / "debian.making"
+    making = folder.with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     making.parent.mkdir(parents=True, exist_ok=True)
     included = f"--include={','.join(PACKAGES)}"
