@@ -14,14 +14,21 @@ class SecretUnavailable(Exception):
     """A secret cannot be read. The message names the file, never what is in it."""
 
 
+def only_in_unit(path: Path) -> str:
+    """Why there is no such file here: it is one of systemd's credentials. Empty if it is not."""
+    if not str(path).startswith(CREDENTIAL):
+        return ""
+    return f"{path} is there only in a systemd unit with LoadCredential="
+
+
 def read_secret(path: Path) -> str:
     """
     The text of a secret's file, without line ends around it.
 
     @raise SecretUnavailable: if it is missing, empty, too long, not text, or open to others.
     """
-    if str(path).startswith(CREDENTIAL):
-        raise SecretUnavailable(f"{path} is there only in a systemd unit with LoadCredential=")
+    if elsewhere := only_in_unit(path):
+        raise SecretUnavailable(elsewhere)
     try:
         text = read_private(path).decode("utf-8").strip("\r\n")
     except UnsafeFile as error:

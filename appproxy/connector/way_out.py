@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from appproxy.config.connector import ConnectorSettings
-from appproxy.config.fields import CREDENTIAL
-from appproxy.config.secrets import SecretUnavailable
+from appproxy.config.secrets import SecretUnavailable, only_in_unit
 from appproxy.connector.own_account import NoAccount, own_account
 from appproxy.transport.connect_proxy import ConnectProxy
 from appproxy.transport.dialer import CONNECT_SECONDS
@@ -89,9 +88,8 @@ def _outbound(proxy: ConnectProxy, settings: ConnectorSettings, owner: int | Non
 
     own = settings.kerberos
     assert own.keytab_file is not None, "the settings were checked"
-    if str(own.keytab_file).startswith(CREDENTIAL):
-        only = "is there only in a systemd unit with LoadCredential="
-        raise NoWayOut(f"kerberos.keytab_file: {own.keytab_file} {only}")
+    if elsewhere := only_in_unit(own.keytab_file):
+        raise NoWayOut(f"kerberos.keytab_file: {elsewhere}")
     try:
         delegator = own_account(own, "proxy.negotiate", owner)
     except NoAccount as error:
