@@ -5,12 +5,12 @@ C{appproxy check --online}: the domain controllers, and what the connector's acc
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from appproxy.cli.online import Finding, Verdict
-from appproxy.config.connector import ConnectorSettings
+from appproxy.config.connector import ConnectorSettings, KerberosSettings
 from appproxy.connector.kerberos_means import CannotSignOn, directory_settings
 from appproxy.directory.account import Entry, ServiceAccount
 from appproxy.directory.client import Call, Client
@@ -19,6 +19,7 @@ from appproxy.directory.lookups import Searches, find_by_spn, find_service, find
 from appproxy.directory.session import Scope
 from appproxy.directory.settings import DirectoryClientSettings, ServerAddress
 from appproxy.kerberos.advice import advise
+from appproxy.kerberos.bad_option import explain_accounts
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
 from appproxy.model.service_name import NameRefused, parse_service, permits
 from appproxy.sso.kerberos_advice import ADVICE
@@ -50,14 +51,18 @@ class _Asking:
         return self._client.search(call, base, query, scope, attributes, size_limit)
 
 
-def check_directory(settings: ConnectorSettings) -> Iterator[Finding]:
-    """Each server; then whether the directory knows all that the connector's file names."""
+def check_directory(settings: ConnectorSettings, now: Callable[[], float]) -> Iterator[Finding]:
+    """
+    Each server; then whether the directory knows all that the connector's file names.
+
+    @param now: this machine's clock, seconds since 1970.
+    """
     try:
         directory = directory_settings(settings)
     except CannotSignOn as error:
         yield Finding("failed", DIRECTORY, str(error))
         return
-    servers = [_check_server(directory, server) for server in directory.servers]
+    servers = [_check_server(directory, server, now) for server in directory.servers]
     yield from servers
     if all(each.verdict == "failed" for each in servers):
         return
@@ -72,11 +77,13 @@ def check_directory(settings: ConnectorSettings) -> Iterator[Finding]:
         search.close()
 
 
-def _check_server(directory: DirectoryClientSettings, server: ServerAddress) -> Finding:
+def _check_server(
+    directory: DirectoryClientSettings, server: ServerAddress, now: Callable[[], float]
+) -> Finding:
     """Whether it takes us, and what time it is there."""
     search = _Asking(replace(directory, servers=(server,)))
     try:
-        ahead = find_time(search) - time.time()
+        ahead = find_time(search) - now()
     except DirectoryError as error:
         return Finding("failed", DIRECTORY, _told(error))
     finally:
@@ -142,19 +149,28 @@ def _check_service(
     owner = find_by_spn(search, settings.directory.base, name)
     if owner is None:
         return _warning(settings, Cause.spn_unknown, name)
-    if account.delegates(name):
+    cause = explain_accounts(account, name, owner)
+    # Without protocol transition is told once, of the account.
+    if cause in (Cause.not_delegated, Cause.no_protocol_transition):
         told = f"{account.sam_account_name} may delegate to {name}, which is {owner.sam_account_name}'s"
         return Finding("ok", DELEGATION, told)
     if owner.has_allowed_to_act:
         told = f"{owner.sam_account_name}, whose {name} is, has a list of its own of who may delegate to it"
         return Finding("ok", DELEGATION, told)
-    return _warning(settings, Cause.spn_not_listed, name)
+    return _warning(settings, cause, name)
 
 
 def _warning(settings: ConnectorSettings, cause: Cause, spn: str = "") -> Finding:
-    account, _, realm = settings.kerberos.principal.rpartition("@")
-    advice = advise(KerberosError(Stage.s4u2proxy, cause), account=account, realm=realm, spn=spn)
-    return Finding("warning", DELEGATION, f"{advice.meaning} {advice.remedy}")
+    told = advised(KerberosError(Stage.s4u2proxy, cause), settings.kerberos, spn)
+    return Finding("warning", DELEGATION, told)
+
+
+def advised(error: KerberosError, own: KerberosSettings, spn: str = "") -> str:
+    """What an error of the connector's own account means, and what to do."""
+    account, _, realm = own.principal.rpartition("@")
+    advice = advise(error, account=account, user=account, realm=realm, keytab=str(own.keytab_file), spn=spn)
+    detail = f" ({error.detail})" if error.detail else ""
+    return f"{advice.meaning}{detail} {advice.remedy}"
 
 
 def _told(error: DirectoryError) -> str:

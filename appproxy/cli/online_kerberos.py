@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -13,51 +14,52 @@ from typing import Final
 
 from appproxy.cli.online import Finding
 from appproxy.cli.online_access import Account
-from appproxy.cli.online_directory import DIRECTORY, check_directory
+from appproxy.cli.online_directory import DIRECTORY, advised, check_directory
 from appproxy.config.connector import ConnectorSettings, KerberosSettings
-from appproxy.config.fields import CREDENTIAL
+from appproxy.config.secrets import only_in_unit
 from appproxy.connector.own_account import NoAccount, own_account
-from appproxy.kerberos.advice import advise
 from appproxy.kerberos.causes import Cause, KerberosError, Stage
 
 KERBEROS: Final = "Kerberos"
 
 
-def check_kerberos(settings: ConnectorSettings, account: Account | None) -> Iterator[Finding]:
+def check_kerberos(
+    settings: ConnectorSettings, account: Account | None, now: Callable[[], float] = time.time
+) -> Iterator[Finding]:
     """
     The keytab, the connector's own ticket, each domain controller, the right to delegate.
 
     @param account: who runs the daemon; L{None} if that may read everything.
+    @param now: the clock that tickets will be judged by.
     """
     if "kerberos" not in settings.allowed_sso:
         return
     own = settings.kerberos
-    if str(own.keytab_file).startswith(CREDENTIAL):
-        where = f"{own.keytab_file} is there only in a systemd unit with LoadCredential="
+    assert own.keytab_file is not None, "the settings were checked"
+    if elsewhere := only_in_unit(own.keytab_file):
         what = "CREDENTIALS_DIRECTORY=FOLDER before this command says where to look instead"
-        yield Finding("warning", KERBEROS, f"kerberos.keytab_file: {where}; {what}")
+        yield Finding("warning", KERBEROS, f"kerberos.keytab_file: {elsewhere}; {what}")
         return
-    found = _own_ticket(own, account)
+    found = _own_ticket(own, own.keytab_file, account)
     yield found
     if found.verdict == "failed" and settings.directory.bind == "keytab":
         yield Finding("skipped", DIRECTORY, "is bound to with the keytab")
         return
-    yield from check_directory(settings)
+    yield from check_directory(settings, now)
 
 
-def _own_ticket(own: KerberosSettings, account: Account | None) -> Finding:
+def _own_ticket(own: KerberosSettings, keytab: Path, account: Account | None) -> Finding:
     """As the daemon gets it, when it first needs one."""
-    assert own.keytab_file is not None, "the settings were checked"
     try:
         delegator = own_account(own, "allowed_sso", account.user if account else None)
-        if account is not None and not _reaches(account, own.keytab_file):
+        if account is not None and not _reaches(account, keytab):
             reader = f"the user {account.name} may not read it"
-            return Finding("failed", KERBEROS, f"kerberos.keytab_file: {own.keytab_file}: {reader}")
+            return Finding("failed", KERBEROS, f"kerberos.keytab_file: {keytab}: {reader}")
         _within(own.deadline, delegator.log_in)
     except NoAccount as error:
         return Finding("failed", KERBEROS, str(error))
     except KerberosError as error:
-        return Finding("failed", KERBEROS, _advised(error, own))
+        return Finding("failed", KERBEROS, advised(error, own))
     realm = own.principal.rpartition("@")[2]
     return Finding("ok", KERBEROS, f"a KDC of {realm} gives {own.principal} a ticket for its key")
 
@@ -89,10 +91,3 @@ def _within(seconds: float, call: Callable[[], None]) -> None:
     if not wait([done], seconds).done:
         raise KerberosError(Stage.own_ticket, Cause.kdc_timeout, f"no answer in {seconds:g} s")
     done.result()
-
-
-def _advised(error: KerberosError, own: KerberosSettings) -> str:
-    account, _, realm = own.principal.rpartition("@")
-    advice = advise(error, account=account, user=account, realm=realm, keytab=str(own.keytab_file))
-    detail = f" ({error.detail})" if error.detail else ""
-    return f"{advice.meaning}{detail} {advice.remedy}"

@@ -67,6 +67,17 @@ def explain_bad_option(
         return Cause.user_sensitive
     if user.protected:
         return Cause.user_protected
+    return explain_accounts(service_account, spn, target)
+
+
+def explain_accounts(
+    service_account: ServiceAccountFacts, spn: str, target: TargetFacts | None = None
+) -> Cause:
+    """
+    The same, whoever the user is: what the accounts of connector and application lack.
+
+    @return: L{Cause.not_delegated} if that is nothing.
+    """
     wanted = spn.partition("@")[0].casefold()
     listed = wanted in {each.casefold() for each in service_account.delegates_to}
     if target is not None and target.realm != service_account.realm:
